@@ -1,0 +1,77 @@
+"""Provider DAG: files in, passports and offers out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Asset, Param, dag
+
+from battery_pilot.settings import load
+from battery_pilot_airflow.common import DEFAULT_ARGS, timetable
+from battery_pilot_airflow.operators.provide import (
+    BuildPassportsOperator,
+    DiscoverFilesOperator,
+    ProcessMeasurementsOperator,
+    PublishOffersOperator,
+    PushPassportsOperator,
+    RecordHistoryOperator,
+)
+
+OFFERS = Asset("battery_pilot_offers", uri="battery-pilot://offers")
+
+WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
+
+
+@dag(
+    dag_id="provide_passports",
+    schedule=timetable(load().provider_schedule),
+    # Early enough for any history: a run by hand with a date before it would end green without doing anything.
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    # Sums since begin of life are right when months are processed in order.
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=24),
+    default_args=DEFAULT_ARGS,
+    tags=["battery-pilot", "provider"],
+    params={
+        "landing": Param("", type="string", title="Source folder", description="Landing folder; empty: the configured one."),
+        "tiers": Param(
+            ["legitimate_interest"],
+            type="array",
+            items={"type": "string", "enum": ["public", "legitimate_interest", "authority"]},
+            examples=["public", "legitimate_interest", "authority"],
+            title="Tiers to publish",
+            description="Access tiers (Annex XIII) whose views are offered in the data space.",
+        ),
+        "reject_threshold_percent": Param(
+            20, type="number", minimum=0, maximum=100, title="Reject threshold",
+            description="Share of unreadable files, in percent, above which the run fails.",
+        ),
+        "dry_run": Param(
+            False, type="boolean", title="Dry run",
+            description="Read, derive and build, but push, record and publish nothing.",
+        ),
+        "window_start": Param(
+            None, **WINDOW_TIME, title="Window start",
+            description="First moment of the landing window, instead of the run's data interval.",
+        ),
+        "window_end": Param(
+            None, **WINDOW_TIME, title="Window end", description="First moment after the landing window.",
+        ),
+    },
+    doc_md=__doc__,
+)  # fmt: skip
+def provide_passports() -> None:
+    """Wire the provider's stages."""
+    discover = DiscoverFilesOperator(task_id="discover", landing="{{ params.landing }}")
+    process = ProcessMeasurementsOperator(task_id="process", conn_id="spark_default", pool="spark")
+    build = BuildPassportsOperator(task_id="build", reject_threshold_percent="{{ params.reject_threshold_percent }}")
+    push = PushPassportsOperator(task_id="push", aas_conn_id="battery_pilot_provider_aas", pool="aasx")
+    record = RecordHistoryOperator(task_id="record")
+    publish = PublishOffersOperator(
+        task_id="publish", connector_conn_id="battery_pilot_provider_connector", pool="connector", outlets=[OFFERS]
+    )
+    discover >> process >> build >> push >> record >> publish
+
+
+provide_passports()

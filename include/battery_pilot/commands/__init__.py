@@ -1,0 +1,3 @@
+"""The commands of ``battery-pilot``, by what they work on."""
+
+from __future__ import annotations

@@ -1,0 +1,152 @@
+"""Commands that work on measurement files: read, impedance, cycles, simulate, master."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from battery_pilot.commands.output import print_fields, print_json
+from battery_pilot.errors import AnalysisError, InputError
+
+if TYPE_CHECKING:
+    from battery_pilot.electrochemistry.condition import Ratings
+
+
+def register(commands: Any) -> None:
+    """Add the commands to a parser."""
+    read = commands.add_parser("read", help="tell what an instrument file holds")
+    read.add_argument("file", type=Path)
+    read.add_argument("--json", action="store_true", help="print one JSON object")
+    read.set_defaults(run=_read)
+
+    impedance = commands.add_parser("impedance", help="check and fit an impedance spectrum")
+    impedance.add_argument("file", type=Path)
+    impedance.add_argument(
+        "--circuit", help="for example L0-R0-p(R1,CPE1)-p(R2,CPE2)-W1; without it the best of a few"
+    )
+    impedance.add_argument(
+        "--spectrum", type=int, default=0, help="which spectrum of the file, counted from 0 (default 0)"
+    )
+    impedance.add_argument("--json", action="store_true", help="print one JSON object")
+    impedance.set_defaults(run=_impedance)
+
+    cycles = commands.add_parser("cycles", help="summarise the cycles of a cycler file")
+    cycles.add_argument("file", type=Path)
+    cycles.add_argument("--minimum-voltage", type=float, metavar="VOLT", help="end of a full discharge")
+    cycles.add_argument("--maximum-voltage", type=float, metavar="VOLT", help="end of a full charge")
+    cycles.add_argument("--rated-capacity", type=float, metavar="AH", help="rated capacity")
+    cycles.add_argument("--json", action="store_true", help="print a JSON list, one object a cycle")
+    cycles.set_defaults(run=_cycles)
+
+    simulate = commands.add_parser("simulate", help="write the files of a simulated, ageing fleet")
+    simulate.add_argument("folder", type=Path, metavar="DIR")
+    simulate.add_argument("--batteries", type=_positive, default=12, metavar="N")
+    simulate.add_argument("--months", type=_positive, default=6, metavar="M")
+    simulate.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes")
+    simulate.add_argument("--start", type=date.fromisoformat, default=date(2026, 1, 1), help="first day (2026-01-01)")
+    simulate.add_argument("--cycles-per-month", type=_positive, default=20, metavar="N")
+    simulate.add_argument("--json", action="store_true", help="print one JSON object")
+    simulate.set_defaults(run=_simulate)
+
+    master = commands.add_parser("master", help="master-data tables")
+    actions = master.add_subparsers(metavar="ACTION", required=True)
+    template = actions.add_parser("template", help="write empty tables to fill in")
+    template.add_argument("folder", type=Path, metavar="DIR")
+    template.set_defaults(run=_template)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def _read(chosen: argparse.Namespace) -> int:
+    from battery_pilot.measurements import read
+    from battery_pilot.measurements.summary import summarise
+
+    content = summarise(read(chosen.file))
+    (print_json if chosen.json else print_fields)(content)
+    return 0
+
+
+def _impedance(chosen: argparse.Namespace) -> int:
+    from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum, to_json
+    from battery_pilot.measurements import read
+
+    measurement = read(chosen.file)
+    if measurement.kind != "impedance":
+        raise InputError(f"{chosen.file}: holds {measurement.kind} data, expected an impedance spectrum")
+    points = measurement.table.to_pandas()
+    points = points[points["spectrum_index"] == chosen.spectrum]
+    if points.empty:
+        raise InputError(f"{chosen.file}: has no spectrum {chosen.spectrum}; the first one is 0")
+    impedance_ohm = points["real_impedance_ohm"].to_numpy() + 1j * points["imaginary_impedance_ohm"].to_numpy()
+    try:
+        content = to_json(
+            analyse_spectrum(points["frequency_hertz"].to_numpy(), impedance_ohm, circuit=chosen.circuit)
+        )
+    except AnalysisError as error:
+        raise AnalysisError(f"{chosen.file}: {error}") from error
+    (print_json if chosen.json else print_fields)(content)
+    return 0
+
+
+def _cycles(chosen: argparse.Namespace) -> int:
+    from battery_pilot.electrochemistry.cycles import summarise_cycles
+    from battery_pilot.measurements import read
+
+    measurement = read(chosen.file)
+    if measurement.kind == "impedance":
+        raise InputError(f"{chosen.file}: holds impedance spectra, expected the log of a cycler")
+    table = summarise_cycles(measurement.table.to_pandas(), _ratings(chosen))
+    if chosen.json:
+        print(table.to_json(orient="records", date_format="iso", date_unit="us", double_precision=15, indent=2))
+    else:
+        print(table.drop(columns=["source_sha256"]).to_string(index=False))
+    return 0
+
+
+def _ratings(chosen: argparse.Namespace) -> Ratings | None:
+    from battery_pilot.electrochemistry.condition import Ratings
+
+    given = (chosen.rated_capacity, chosen.minimum_voltage, chosen.maximum_voltage)
+    if all(value is None for value in given):
+        return None
+    if any(value is None for value in given):
+        raise InputError(
+            "--rated-capacity, --minimum-voltage and --maximum-voltage belong together: give all three or none"
+        )
+    capacity_ah, minimum_volt, maximum_volt = given
+    return Ratings(
+        rated_capacity_ah=capacity_ah, minimum_voltage_volt=minimum_volt, maximum_voltage_volt=maximum_volt
+    )
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from battery_pilot.simulate import simulate_fleet
+
+    fleet = simulate_fleet(
+        chosen.folder,
+        batteries=chosen.batteries,
+        months=chosen.months,
+        seed=chosen.seed,
+        start=chosen.start,
+        cycles_per_month=chosen.cycles_per_month,
+    )
+    content = asdict(fleet)
+    (print_json if chosen.json else print_fields)(content)
+    return 0
+
+
+def _template(chosen: argparse.Namespace) -> int:
+    from battery_pilot.passport.master import write_template
+
+    write_template(chosen.folder)
+    print(f"wrote models.csv and batteries.csv to {chosen.folder}")
+    return 0

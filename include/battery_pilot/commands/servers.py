@@ -1,0 +1,85 @@
+"""Commands that start and stop servers: sandbox, up, down, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from battery_pilot.commands.output import print_fields, print_json
+
+if TYPE_CHECKING:
+    import argparse
+
+STACK_FOLDER = Path("var/stack")
+
+
+def register(commands: Any) -> None:
+    """Add the commands to a parser."""
+    sandbox = commands.add_parser("sandbox", help="local stand-ins for the AASX Server, Orion and the connectors")
+    actions = sandbox.add_subparsers(metavar="ACTION", required=True)
+    for name, text, run in (("up", "start them", _sandbox_up), ("down", "stop them", _sandbox_down)):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("--folder", type=Path, default=Path("var/sandbox"), help="where their state is kept")
+        action.add_argument("--json", action="store_true", help="print one JSON object")
+        action.set_defaults(run=run)
+
+    up = commands.add_parser("up", help="start the whole stack on this machine and keep it running")
+    up.add_argument("--folder", type=Path, default=STACK_FOLDER, help="where all its files lie (var/stack)")
+    up.add_argument("--port", type=int, default=8080, help="port of Airflow's web UI (8080)")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stop what `up` started")
+    down.add_argument("--folder", type=Path, default=STACK_FOLDER, help="the folder that was given to `up`")
+    down.set_defaults(run=_down)
+
+    demo = commands.add_parser("demo", help="the whole way once, on a simulated fleet")
+    demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="where everything lands (var/demo)")
+    demo.add_argument("--batteries", type=int, default=12)
+    demo.add_argument("--months", type=int, default=5)
+    demo.add_argument("--seed", type=int, default=7)
+    demo.set_defaults(run=_demo)
+
+
+def _sandbox_up(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from battery_pilot.sandbox.server import up
+
+    content = asdict(up(chosen.folder.absolute()))
+    (print_json if chosen.json else print_fields)(content)
+    return 0
+
+
+def _sandbox_down(chosen: argparse.Namespace) -> int:
+    from battery_pilot.sandbox.server import down
+
+    stopped = bool(down(chosen.folder.absolute()))
+    if chosen.json:
+        print_json({"stopped": stopped})
+    else:
+        print("stopped" if stopped else "nothing was running")
+    return 0
+
+
+def _up(chosen: argparse.Namespace) -> int:
+    from battery_pilot.stack.runtime import Folders, summary, up
+
+    print("starting PostgreSQL, the sandbox servers and Airflow", flush=True)
+    folders = Folders(chosen.folder.absolute())
+    print_fields(summary(up(folders, port=chosen.port)))
+    print(f"\nPut files into {folders.landing}/<YYYY-MM-DD>/ and the tables models.csv and batteries.csv into")
+    print(f"{folders.master}, then trigger provide_passports. Stop with `make down`.")
+    return 0
+
+
+def _down(chosen: argparse.Namespace) -> int:
+    from battery_pilot.stack.runtime import Folders, down
+
+    print("stopped" if down(Folders(chosen.folder.absolute())) else "nothing was running")
+    return 0
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from battery_pilot.stack.demo import Fleet, demo
+
+    return demo(chosen.folder.absolute(), Fleet(chosen.batteries, chosen.months, chosen.seed))

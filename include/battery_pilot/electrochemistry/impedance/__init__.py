@@ -1,0 +1,1 @@
+"""Impedance spectra: validity, equivalent circuits and the resistances that a passport carries."""

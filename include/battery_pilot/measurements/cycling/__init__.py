@@ -1,0 +1,3 @@
+"""Readers of cycler logs."""
+
+from __future__ import annotations

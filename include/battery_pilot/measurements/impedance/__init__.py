@@ -1,0 +1,3 @@
+"""Readers of impedance spectra."""
+
+from __future__ import annotations

@@ -1,0 +1,37 @@
+"""The impedance tables of NASA's PCoE battery data set, which hold no frequencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from battery_pilot.errors import ReadError
+from battery_pilot.measurements.text import first_data_line, peek
+
+if TYPE_CHECKING:
+    from battery_pilot.measurements.model import Kind
+
+_HEADINGS = ("Sense_current", "Battery_current", "Current_ratio", "Battery_impedance")
+
+
+class NasaImpedanceReader:
+    """Recognises a table that cannot be used, to say why."""
+
+    name = "nasa-pcoe-impedance"
+    kinds: tuple[Kind, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    expects = "NASA PCoE impedance table"
+
+    def sniff(self, head: bytes, file_name: str) -> int:
+        """Return 90 for the headings of the table."""
+        return 90 if first_data_line(peek(head))[1].startswith(",".join(_HEADINGS)) else 0
+
+    def read(self, data: bytes, file_name: str) -> NoReturn:
+        """Refuse the table.
+
+        :raises ReadError: always.
+        """
+        problem = (
+            "a NASA PCoE impedance table holds complex impedances but no frequencies, so it is not a spectrum; "
+            "add a column of frequencies and hand it in as impedance CSV"
+        )
+        raise ReadError(file_name, "header", problem)

@@ -1,0 +1,51 @@
+"""Summarise a measurement as a JSON object, for people and for task logs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from battery_pilot.measurements.model import IDENTITY_COLUMNS, Measurement
+
+
+def summarise(measurement: Measurement) -> dict[str, object]:
+    """Return the main figures of a measurement.
+
+    :param measurement: any measurement with at least one row.
+    :returns: JSON object with ``kind``, ``format``, ``instrument``, ``metadata`` and ``warnings``; for impedance
+        ``spectra``, a list of ``points``, ``frequency_max_hertz``, ``frequency_min_hertz``, and the impedance at both
+        as ``[real, imaginary]`` in ohm; otherwise ``rows``, ``duration_second`` and ``columns``.
+    """
+    table = measurement.table
+    figures: dict[str, object]
+    if measurement.kind == "impedance":
+        index = table["spectrum_index"].to_numpy()
+        figures = {"spectra": [_spectrum(table.filter(pa.array(index == number))) for number in np.unique(index)]}
+    else:
+        time = table["test_time_second"].to_numpy()
+        figures = {
+            "rows": table.num_rows,
+            "duration_second": float(time.max() - time.min()),
+            "columns": [name for name in table.column_names if name not in IDENTITY_COLUMNS],
+        }
+    return {
+        "kind": measurement.kind,
+        "format": measurement.format,
+        "instrument": measurement.instrument,
+        **figures,
+        "metadata": dict(measurement.metadata),
+        "warnings": list(measurement.warnings),
+    }
+
+
+def _spectrum(table: pa.Table) -> dict[str, object]:
+    frequency = table["frequency_hertz"].to_numpy()
+    parts = (table["real_impedance_ohm"].to_numpy(), table["imaginary_impedance_ohm"].to_numpy())
+    highest, lowest = int(frequency.argmax()), int(frequency.argmin())
+    return {
+        "points": table.num_rows,
+        "frequency_max_hertz": float(frequency[highest]),
+        "frequency_min_hertz": float(frequency[lowest]),
+        "impedance_at_max_ohm": [float(part[highest]) for part in parts],
+        "impedance_at_min_ohm": [float(part[lowest]) for part in parts],
+    }

@@ -1,0 +1,78 @@
+"""Units in the headings of instrument files, and their factors to the units of the Battery Data Format."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Unit(NamedTuple):
+    """A unit of the Battery Data Format and the factor that leads to it.
+
+    :param name: word that ends a BDF machine name, for example ``volt``.
+    :param factor: multiply a value by it to get the BDF unit.
+    """
+
+    name: str
+    factor: float
+
+
+_UNITS = {
+    "s": Unit("second", 1.0),
+    "sec": Unit("second", 1.0),
+    "second": Unit("second", 1.0),
+    "ms": Unit("second", 1e-3),
+    "min": Unit("second", 60.0),
+    "h": Unit("second", 3600.0),
+    "hr": Unit("second", 3600.0),
+    "V": Unit("volt", 1.0),
+    "volt": Unit("volt", 1.0),
+    "mV": Unit("volt", 1e-3),
+    "A": Unit("ampere", 1.0),
+    "ampere": Unit("ampere", 1.0),
+    "mA": Unit("ampere", 1e-3),
+    "Ah": Unit("ah", 1.0),
+    "mAh": Unit("ah", 1e-3),
+    "Wh": Unit("wh", 1.0),
+    "mWh": Unit("wh", 1e-3),
+    "W": Unit("watt", 1.0),
+    "watt": Unit("watt", 1.0),
+    "mW": Unit("watt", 1e-3),
+    "Hz": Unit("hertz", 1.0),
+    "hertz": Unit("hertz", 1.0),
+    "mHz": Unit("hertz", 1e-3),
+    "kHz": Unit("hertz", 1e3),
+    "MHz": Unit("hertz", 1e6),
+    "ohm": Unit("ohm", 1.0),
+    "ohms": Unit("ohm", 1.0),
+    "Ω": Unit("ohm", 1.0),
+    "mOhm": Unit("ohm", 1e-3),
+    "mohm": Unit("ohm", 1e-3),
+    "mΩ": Unit("ohm", 1e-3),
+    "kOhm": Unit("ohm", 1e3),
+    "kohm": Unit("ohm", 1e3),
+    "kΩ": Unit("ohm", 1e3),
+    "deg": Unit("degree", 1.0),
+    "degree": Unit("degree", 1.0),
+    "degrees": Unit("degree", 1.0),
+    "°": Unit("degree", 1.0),
+    "rad": Unit("degree", math.degrees(1.0)),
+    "C": Unit("celsius", 1.0),
+    "degC": Unit("celsius", 1.0),
+    "°C": Unit("celsius", 1.0),
+    "celsius": Unit("celsius", 1.0),
+    "Pa": Unit("pa", 1.0),
+    "1": Unit("", 1.0),
+}
+# The Greek capital omega and the ohm sign look alike; "mhz" or "mohm" in capitals could be milli or mega.
+_OHM_SIGN = "\N{OHM SIGN}"
+_ANY_CASE = {unit.lower(): known for unit, known in _UNITS.items() if not unit.startswith(("m", "M"))}
+
+
+def unit_of(text: str) -> Unit | None:
+    """Return the unit that a heading states, or ``None`` for one that is not known.
+
+    :param text: unit as written, for example ``mV``, ``Ohm`` or ``A.h``.
+    """
+    text = text.strip().replace(_OHM_SIGN, "Ω").replace(".", "")
+    return _UNITS.get(text) or _ANY_CASE.get(text.lower())

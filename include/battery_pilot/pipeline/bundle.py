@@ -1,0 +1,90 @@
+"""What travels through the data space: a passport's view of one tier and the part of its history that goes with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import rfc8785
+
+from battery_pilot.errors import PassportError
+from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, reconstruct, verify_chain
+from battery_pilot.passport.model import Tier
+from battery_pilot.passport.reading import ReadPassport, read_passport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+FORMAT = "battery-pilot-bundle/1"
+MAXIMUM_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was checked.
+
+    :param passport: the counterparty's passport.
+    :param tier: the tier whose view it is.
+    :param states: every recorded state as (as_of, flat values), in order of record.
+    """
+
+    passport: ReadPassport
+    tier: Tier
+    states: list[tuple[datetime, dict[str, Any]]]
+
+
+def make_bundle(view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tier) -> bytes:
+    """Return a bundle's bytes: canonical JSON, so that the same content always gives the same bytes.
+
+    :param view: AAS environment of ``passport.view(tier)``.
+    :param entries: the battery's whole history; only what the tier may see of it goes in.
+    :param tier: access tier.
+    """
+    history = [entry.disclose(tier).model_dump(mode="json") for entry in entries]
+    return rfc8785.dumps({"format": FORMAT, "tier": tier.value, "passport": view, "history": history})
+
+
+def read_bundle(data: bytes) -> Bundle:
+    """Check a bundle from a counterparty and return its content.
+
+    Checked are: size, form, the passport's AAS (strictly), the chain of hashes, and that the passport is the newest
+    state that the chain commits to.
+
+    :raises PassportError: naming what is wrong.
+    """
+    if len(data) > MAXIMUM_BYTES:
+        raise PassportError(f"bundle: {len(data)} bytes, at most {MAXIMUM_BYTES} are accepted")
+    try:
+        content = json.loads(data)
+        if content["format"] != FORMAT:
+            raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
+        tier = Tier(content["tier"])
+        view = rfc8785.dumps(content["passport"])
+        entries = [DisclosedEntry.model_validate(entry) for entry in content["history"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PassportError(f"bundle: not of the form {FORMAT}: {type(error).__name__}: {error}") from error
+    passport = read_passport(view, maximum_bytes=MAXIMUM_BYTES)
+    verify_chain(entries, tier)
+    _check_current(passport, view, entries)
+    return Bundle(passport, tier, reconstruct(entries))
+
+
+def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedEntry]) -> None:
+    import hashlib
+
+    if not entries:
+        raise PassportError(
+            f"bundle of battery {passport.battery_id}: it carries no history to verify the passport against"
+        )
+    foreign = {entry.battery_id for entry in entries} - {passport.battery_id}
+    if foreign:
+        raise PassportError(
+            f"bundle of battery {passport.battery_id}: its history is of {', '.join(sorted(foreign))}"
+        )
+    newest = max(entries, key=lambda entry: (entry.as_of, entry.version))
+    if newest.view_sha256 != hashlib.sha256(view).hexdigest():
+        raise PassportError(
+            f"bundle of battery {passport.battery_id}: the passport differs from version {newest.version} of its history"
+        )

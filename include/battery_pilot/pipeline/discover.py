@@ -1,0 +1,88 @@
+"""Provider, stage 1: find the files that belong to a window.
+
+Files lie below the landing folder in folders named by the day they arrived, ``2026-01-31``, or by a month, ``2026-01``
+(which counts as its first day). What lies deeper is up to the laboratory. Everything else is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from battery_pilot.errors import InputError
+from battery_pilot.lake import Lake, Window, write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_DAY = re.compile(r"^(\d{4})-(\d{2})(?:-(\d{2}))?$")
+
+
+def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
+    """List the landing files of a window in a manifest.
+
+    :param lake: the provider's lake.
+    :param landing: the landing folder.
+    :param window: whose files are wanted.
+    :return: ``manifest`` (path of a JSON-lines file with ``path`` and ``arrived_on``), ``files`` and ``warnings``.
+    :raises InputError: if the landing folder is not there.
+    """
+    if not landing.is_dir():
+        raise InputError(f"landing folder {landing} does not exist: create it or set BATTERY_PILOT_LANDING")
+    manifest = manifest_of(lake, window)
+    records = (
+        {"path": str(path), "arrived_on": day.isoformat()}
+        for day, folder in _partitions(landing)
+        if window.start <= day < window.end
+        for path in _files(folder)
+    )
+    count = write_lines(manifest, records)
+    warnings = _unprocessed_before(lake, landing, window)
+    log.info("discovered %d files in %s for window %s", count, landing, window.key)
+    for warning in warnings:
+        log.warning(warning)
+    return {"manifest": str(manifest), "files": count, "warnings": warnings}
+
+
+def manifest_of(lake: Lake, window: Window) -> Path:
+    """Return where the list of a window's files is."""
+    return lake.file("manifests", "files", f"{window.key}.jsonl")
+
+
+def _partitions(landing: Path) -> Iterator[tuple[datetime, Path]]:
+    for folder in sorted(landing.iterdir()):
+        match = _DAY.match(folder.name)
+        if match is None or not folder.is_dir():
+            continue
+        year, month, day = match.groups()
+        try:
+            yield datetime(int(year), int(month), int(day or 1), tzinfo=UTC), folder
+        except ValueError:
+            log.warning("landing folder %s is no day of the calendar and is left out", folder)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path
+
+
+def _unprocessed_before(lake: Lake, landing: Path, window: Window) -> list[str]:
+    """Say which earlier landing folders no run has processed: sums since begin of life will lack them."""
+    done = lake.windows("cycles")
+    missing = [
+        folder.name
+        for day, folder in _partitions(landing)
+        if day < window.start and not any(other.start <= day < other.end for other in done)
+    ]
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} earlier landing folders ({missing[0]} to {missing[-1]}) have not been processed: throughput and "
+        "cycle counts of this window do not contain them; backfill them and run this window again"
+    ]

@@ -1,0 +1,124 @@
+"""The table that learning and scoring read: one row for each battery and recorded state.
+
+The provider writes it from the conditions in its lake, the consumer from the histories that it pulled.
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from battery_pilot.learning.features import HISTORY_COLUMNS
+from battery_pilot.passport.mapping import parts
+from battery_pilot.pipeline.subjects import TABLE, subjects
+from battery_pilot.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from battery_pilot.lake import Lake
+    from battery_pilot.pipeline.bundle import Bundle
+
+ROWS_A_GROUP = 100_000
+
+Record = dict[str, Any]
+
+
+def history_folder(lake: Lake) -> Path:
+    """Return where a party's table is."""
+    return lake.root / "health_history"
+
+
+def models_folder() -> Path:
+    """Return where an installation keeps its models."""
+    return load().lake / "models"
+
+
+def write_conditions(lake: Lake) -> int:
+    """Write the provider's table from the conditions of all windows and return the number of rows."""
+    return _write(history_folder(lake), _of_conditions(lake))
+
+
+def write_states(lake: Lake, bundles: Iterable[Bundle]) -> int:
+    """Write the consumer's table from the histories of verified bundles and return the number of rows."""
+    return _write(history_folder(lake), _of_bundles(bundles))
+
+
+def _of_conditions(lake: Lake) -> Iterator[Record]:
+    """Yield the newest condition of every battery and point in time.
+
+    Windows that end later know more. A window that brought only old measurements repeats the time of the one before.
+    """
+    earliest: dict[str, datetime] = {}
+    for window in reversed(lake.windows(TABLE)):
+        for subject in subjects(lake, window):
+            condition = subject.condition
+            if condition.battery_id in earliest and condition.as_of >= earliest[condition.battery_id]:
+                continue
+            earliest[condition.battery_id] = condition.as_of
+            measured = {name: one.value for name, one in condition.values.items() if name in HISTORY_COLUMNS}
+            known = {"battery_id": condition.battery_id, "as_of": condition.as_of}
+            yield {**known, "rated_capacity_ah": subject.model.rated_capacity_ah, **measured}
+
+
+def _of_bundles(bundles: Iterable[Bundle]) -> Iterator[Record]:
+    for bundle in bundles:
+        # A corrected state has the same as_of as the one that it corrects, and comes after it.
+        newest: dict[datetime, Mapping[str, Any]] = dict(bundle.states)
+        for as_of, values in newest.items():
+            found = {name: values[path] for name, path in value_paths().items() if path in values}
+            yield {"battery_id": bundle.passport.battery_id, "as_of": as_of, **found}
+
+
+@cache
+def value_paths() -> dict[str, str]:
+    """Return where in a passport the columns of the table stand, as the mapping tables say."""
+    wanted = {f"condition.{name}": name for name in HISTORY_COLUMNS} | {
+        "model.rated_capacity_ah": "rated_capacity_ah"
+    }
+    return {
+        wanted[row.source]: row.path
+        for part in parts()
+        for row in part.rows
+        if row.kind == "Property" and not row.conversion and row.source in wanted
+    }
+
+
+def _write(folder: Path, records: Iterator[Record]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    special = {"battery_id": pa.string(), "as_of": pa.timestamp("us", tz="UTC")}
+    schema = pa.schema([(name, special.get(name, pa.float64())) for name in HISTORY_COLUMNS])
+    staged = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    count = 0
+    with pq.ParquetWriter(staged / "part-0.parquet", schema) as writer:
+        for group in _groups(records):
+            # A passport's whole numbers are integers; the table's columns are not.
+            rows = [{name: _cell(record.get(name)) for name in HISTORY_COLUMNS} for record in group]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            count += len(group)
+    shutil.rmtree(folder, ignore_errors=True)
+    staged.rename(folder)
+    return count
+
+
+def _cell(value: Any) -> Any:
+    return float(value) if isinstance(value, int) else value
+
+
+def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:
+    group: list[Record] = []
+    for record in records:
+        if {"battery_id", "as_of", "rated_capacity_ah", "remaining_capacity_ah"} <= record.keys():
+            group.append(record)
+        if len(group) == ROWS_A_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group

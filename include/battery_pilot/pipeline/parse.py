@@ -1,0 +1,210 @@
+"""Provider, stage 2b: one landing file becomes records of the lake. The Spark job calls this for every file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from battery_pilot.errors import AnalysisError, InputError, ReadError
+from battery_pilot.measurements.model import IMPEDANCE_COLUMNS, OPTIONAL_CYCLING_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Set
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from battery_pilot.lake import Window
+    from battery_pilot.measurements.model import Measurement
+
+log = logging.getLogger(__name__)
+
+CHUNK_ROWS = 50_000
+"""Rows of one record batch: bounds a worker's memory whatever the size of a file."""
+
+
+def schema() -> pa.Schema:
+    """Return the columns of the lake's ``measurements`` table: one table for all kinds of records.
+
+    ``kind`` tells them apart: ``file`` (one per landing file, with ``reason`` set if it was rejected), ``cycling``
+    (rows of cyclers), ``impedance`` (points of spectra) and ``spectrum`` (what the analysis of a spectrum found).
+    """
+    import pyarrow as pa
+
+    text, number, whole = pa.string(), pa.float64(), pa.int64()
+    times = pa.timestamp("us", tz="UTC")
+    cycling = {name: whole if name.endswith(("_count", "_index")) else number for name in OPTIONAL_CYCLING_COLUMNS}
+    columns: dict[str, pa.DataType] = {
+        "kind": text,
+        "battery_id": text,
+        "source_sha256": text,
+        "source_path": text,
+        "format": text,
+        "reason": text,
+        "warnings": pa.list_(text),
+        "measured_at": times,
+        "test_time_second": number,
+        "voltage_volt": number,
+        "current_ampere": number,
+        **cycling,
+        **{name: number for name in IMPEDANCE_COLUMNS},
+        "spectrum_index": pa.int32(),
+        "kramers_kronig_valid": pa.bool_(),
+        "kramers_kronig_residual_percent": number,
+        "ohmic_resistance_ohm": number,
+        "polarisation_resistance_ohm": number,
+        "ac_resistance_ohm": number,
+        "circuit": text,
+        "circuit_parameters": text,
+        "circuit_relative_rmse": number,
+        "temperature_celsius": number,
+        "state_of_charge_percent": number,
+    }
+    return pa.schema(list(columns.items()))
+
+
+def latest_time(window: Window) -> datetime:
+    """Return the time from which on nothing in a window's files can have been measured.
+
+    Times without a zone are taken for UTC, so up to 14 hours beyond the window's end are the far side of the Pacific;
+    anything later is a wrong clock or a wrong landing folder.
+    """
+    return window.end + timedelta(hours=14)
+
+
+def parse(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime) -> Iterator[pa.RecordBatch]:
+    """Yield all records of one landing file; a file that cannot be used yields one record with the reason.
+
+    :param path: the file.
+    :param arrived_on: day of its landing folder; stands in for the time of measurement where the file has none.
+    :param known: ids of the master data.
+    :param not_after: result of :func:`latest_time`.
+    """
+    try:
+        yield from _accept(path, arrived_on, known, not_after)
+    except (ReadError, InputError) as error:
+        yield rejected(path, str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # a fault of ours in one file must not cost the batch; it is told, not hidden
+        log.exception("reading %s failed", path)
+        yield rejected(path, f"the reader failed ({type(error).__name__}: {error}): please report the file")
+
+
+def rejected(path: Path, reason: str) -> pa.RecordBatch:
+    """Return the record of a file that cannot be used."""
+    return _records([{"kind": "file", "source_path": str(path), "reason": reason}])
+
+
+def _accept(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime) -> list[pa.RecordBatch]:
+    """Return all records of a file that can be used; complete before the first leaves, so that none is half accepted."""
+    from battery_pilot.measurements import read
+    from battery_pilot.pipeline.identify import identify
+
+    measurement = read(path)
+    stated = measurement.metadata.get("battery_id") or measurement.metadata.get("cell_id")
+    found = identify(path, str(stated) if stated else None, known)
+    table, time_warning = _with_identity(measurement, found.battery_id, arrived_on)
+    _demand_past(table, not_after)
+    spectra, spectrum_warnings = _spectra(measurement, table) if measurement.kind == "impedance" else ([], [])
+    warnings = [*measurement.warnings, *filter(None, (found.warning, time_warning)), *spectrum_warnings]
+    common = {"source_path": str(path), "source_sha256": measurement.source_sha256, "battery_id": found.battery_id}
+    batches = [_records([{**common, "kind": "file", "format": measurement.format, "warnings": warnings}])]
+    batches.extend(_rows(table, measurement))
+    if spectra:
+        batches.append(_records([{**common, "kind": "spectrum", **spectrum} for spectrum in spectra]))
+    return batches
+
+
+def _with_identity(measurement: Measurement, battery_id: str, arrived_on: datetime) -> tuple[pa.Table, str | None]:
+    """Put the battery's id and a time on every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = measurement.table
+    table = table.set_column(
+        table.schema.get_field_index("battery_id"), "battery_id", pa.repeat(pa.scalar(battery_id), table.num_rows)
+    )
+    if table["measured_at"].null_count == 0:
+        return table, None
+    start = pa.scalar(arrived_on, pa.timestamp("us", tz="UTC"))
+    if "test_time_second" in table.column_names:
+        elapsed = pc.cast(pc.round(pc.multiply(table["test_time_second"], 1e6)), pa.int64())
+        assumed = pc.add(start, pc.cast(elapsed, pa.duration("us")))
+    else:
+        assumed = pa.repeat(start, table.num_rows)
+    filled = pc.coalesce(table["measured_at"], assumed)
+    index = table.schema.get_field_index("measured_at")
+    warning = f"no time of measurement in the file: the landing day {arrived_on.date().isoformat()} is taken"
+    return table.set_column(index, "measured_at", filled), warning
+
+
+def _demand_past(table: pa.Table, not_after: datetime) -> None:
+    import pyarrow.compute as pc
+
+    newest = pc.max(table["measured_at"]).as_py()
+    if newest is not None and newest >= not_after:
+        raise InputError(
+            f"measured at {newest.isoformat()}, after the end of its landing window: check the instrument's clock, or put "
+            "the file into the landing folder of its day"
+        )
+
+
+def _rows(table: pa.Table, measurement: Measurement) -> Iterator[pa.RecordBatch]:
+    """Yield a measurement's own rows in the lake's columns."""
+    import pyarrow as pa
+
+    target = schema()
+    kind = "impedance" if measurement.kind == "impedance" else "cycling"
+    columns = []
+    for field in target:
+        if field.name == "kind":
+            columns.append(pa.repeat(pa.scalar(kind), table.num_rows))
+        elif field.name in table.column_names:
+            columns.append(table[field.name].cast(field.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    yield from pa.Table.from_arrays(columns, schema=target).to_batches(max_chunksize=CHUNK_ROWS)
+
+
+def _spectra(measurement: Measurement, table: pa.Table) -> tuple[list[dict[str, Any]], list[str]]:
+    """Analyse every spectrum of a file; one that cannot be analysed becomes a warning."""
+    from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum
+
+    found, warnings = [], []
+    for index, spectrum in table.to_pandas().groupby("spectrum_index", sort=True):
+        impedance_ohm = (
+            spectrum["real_impedance_ohm"].to_numpy() + 1j * spectrum["imaginary_impedance_ohm"].to_numpy()
+        )
+        try:
+            analysis = analyse_spectrum(spectrum["frequency_hertz"].to_numpy(), impedance_ohm)
+        except AnalysisError as error:
+            warnings.append(f"spectrum {index} was not analysed: {error}")
+            continue
+        parameters = {
+            name: {"value": one.value, "unit": one.unit, "standard_error": one.standard_error}
+            for name, one in analysis.fit.parameters.items()
+        }
+        found.append(
+            {
+                "spectrum_index": index,
+                "measured_at": spectrum["measured_at"].min(),
+                "kramers_kronig_valid": analysis.validity.valid,
+                "kramers_kronig_residual_percent": analysis.validity.max_residual_percent,
+                "ohmic_resistance_ohm": analysis.ohmic_resistance_ohm,
+                "polarisation_resistance_ohm": analysis.polarisation_resistance_ohm,
+                "ac_resistance_ohm": analysis.ac_resistance_ohm,
+                "circuit": analysis.fit.circuit,
+                "circuit_parameters": json.dumps(parameters, sort_keys=True),
+                "circuit_relative_rmse": analysis.fit.relative_rmse,
+                "temperature_celsius": measurement.metadata.get("temperature_celsius"),
+                "state_of_charge_percent": measurement.metadata.get("state_of_charge_percent"),
+            }
+        )
+    return found, warnings
+
+
+def _records(records: list[dict[str, Any]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pylist(records, schema=schema())

@@ -1,0 +1,59 @@
+"""The one interface behind which every data-space connector stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from battery_pilot.services.connectors.model import CatalogueEntry, Counterparty, Negotiation, Offer, Transfer
+
+
+class Connector(Protocol):
+    """A connector of ours, used as provider (publish, withdraw) and as consumer (the rest).
+
+    Every method raises :class:`~battery_pilot.errors.ServerRefused` or
+    :class:`~battery_pilot.errors.ServerUnavailable` when the connector does not do what was asked.
+    """
+
+    def publish(self, offer: Offer) -> None:
+        """Offer a file, or change the offer with the same asset id to this one."""
+
+    def withdraw(self, asset_id: str) -> None:
+        """Take an offer out of the catalogue; that there is none is no error. Agreements made remain."""
+
+    def catalogue(
+        self, counterparty: Counterparty, *, filter: Mapping[str, str] | None = None
+    ) -> Iterator[CatalogueEntry]:
+        """Walk over what a counterparty offers us.
+
+        :param counterparty: whose catalogue.
+        :param filter: only assets with these property values.
+        """
+
+    def negotiate(self, entry: CatalogueEntry) -> str:
+        """Start a negotiation about a catalogue entry that was just read, and return its id."""
+
+    def negotiation(self, negotiation_id: str) -> Negotiation:
+        """Look at a negotiation."""
+
+    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
+        """Return the id of the latest agreement that holds already, so that nothing needs negotiating again."""
+
+    def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
+        """Start a transfer under an agreement, and return its id."""
+
+    def transfer_state(self, transfer_id: str) -> Transfer:
+        """Look at a transfer."""
+
+    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+        """Get the data of a transfer that has started.
+
+        :param transfer_id: the transfer.
+        :param maximum_bytes: longest file to accept; what a counterparty sends is not trusted.
+        :raises TooLarge: the file is longer.
+        """
+
+    def terminate(self, transfer_id: str, reason: str) -> None:
+        """End a transfer; that it has ended already is no error."""

@@ -1,0 +1,327 @@
+"""Eclipse Dataspace Connector, management API v3 (releases 0.10 to 0.18)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from battery_pilot.errors import Conflict, NotFound, ServerRefused, ServerUnavailable
+from battery_pilot.services.connectors import edc_documents as documents
+from battery_pilot.services.connectors.jsonld import listed, term, text_of
+from battery_pilot.services.connectors.model import (
+    CatalogueEntry,
+    Counterparty,
+    Negotiation,
+    NegotiationState,
+    Offer,
+    Transfer,
+    TransferState,
+)
+from battery_pilot.services.http import HttpClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+log = logging.getLogger(__name__)
+
+PAGE_SIZE = 50
+TRANSFER_TYPE = "HttpData-PULL"
+
+Document = dict[str, Any]
+
+
+class EdcConnector:
+    """A connector of ours. Threads may share it.
+
+    :param management_url: where its management API starts, up to and without ``/v3``.
+    :param api_key: key of the management API (``web.http.management.auth.key``).
+    :param participant_id: our id in the data space.
+    :param protocol: name of the data-space protocol; without the suffix for releases before 0.13.
+    :param timeout_second: longest silence of a server.
+    :param attempts: how often a repeatable request is tried.
+    :param wait_second: expected wait before the second attempt.
+    """
+
+    def __init__(
+        self,
+        management_url: str,
+        *,
+        api_key: str,
+        participant_id: str,
+        protocol: str = "dataspace-protocol-http:2025-1",
+        timeout_second: float = 30,
+        attempts: int = 4,
+        wait_second: float = 0.5,
+    ) -> None:
+        self._participant_id = participant_id
+        self._protocol = protocol
+        self._timeout_second = timeout_second
+        self._attempts = attempts
+        self._wait_second = wait_second
+        self._http = self._client(management_url, {"x-api-key": api_key})
+
+    def publish(self, offer: Offer) -> None:
+        """Offer a file, or change the offer with the same asset id to this one.
+
+        The policy is stored and verified before the file is on offer, and a file is never on offer under the policy
+        of another version of it.
+
+        :raises ServerRefused: the connector stored another policy than it was given; the file is not on offer then.
+        """
+        self._store_policy(offer)
+        self._upsert("/v3/assets", documents.asset(offer))
+        self._upsert("/v3/contractdefinitions", documents.contract_definition(offer))
+        log.info("published %s (%s)", offer.asset_id, offer.tier)
+
+    def withdraw(self, asset_id: str) -> None:
+        """Take an offer out of the catalogue; that there is none is no error. Agreements made remain."""
+        self._take_off_offer(asset_id)
+        self._delete(_policy_path(asset_id))
+        try:
+            self._delete(f"/v3/assets/{quote(asset_id)}")
+        except Conflict:
+            log.info("asset %s stays in the connector without an offer: there are agreements on it", asset_id)
+
+    def catalogue(
+        self, counterparty: Counterparty, *, filter: Mapping[str, str] | None = None
+    ) -> Iterator[CatalogueEntry]:
+        """Walk over what a counterparty offers us; of several offers of one asset, the first is taken.
+
+        :param counterparty: whose catalogue.
+        :param filter: only assets with these property values.
+        :raises ServerRefused: the answer is the catalogue of somebody else.
+        """
+        criteria = [documents.criterion(_property(name), value) for name, value in (filter or {}).items()]
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            catalogue = self._catalogue_page(counterparty, criteria, offset)
+            datasets = [dataset for dataset in listed(term(catalogue, "dataset")) if "@id" in dataset]
+            fresh = [dataset for dataset in datasets if dataset["@id"] not in seen]
+            for dataset in fresh:
+                seen.add(dataset["@id"])
+                entry = documents.catalogue_entry(catalogue, dataset, counterparty)
+                if entry is not None:
+                    yield entry
+            # A connector that ignores the paging sends the same page again: nothing fresh, so no endless walk.
+            if len(datasets) < PAGE_SIZE or not fresh:
+                return
+            offset += PAGE_SIZE
+
+    def negotiate(self, entry: CatalogueEntry) -> str:
+        """Start a negotiation about a catalogue entry that was just read, and return its id."""
+        request = documents.contract_request(entry, self._protocol)
+        negotiation_id = str(self._http.request("POST", "/v3/contractnegotiations", json=request).json()["@id"])
+        log.info("negotiation %s about %s started", negotiation_id, entry.asset_id)
+        return negotiation_id
+
+    def negotiation(self, negotiation_id: str) -> Negotiation:
+        """Look at a negotiation."""
+        return _negotiation(self._http.get_json(f"/v3/contractnegotiations/{quote(negotiation_id)}"))
+
+    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
+        """Return the id of the latest agreement that holds already, so that nothing needs negotiating again.
+
+        An agreement exists before both sides have confirmed it, so its negotiation must be finalized too.
+        """
+        found = [
+            agreement
+            for agreement in self._query("/v3/contractagreements/request", documents.criterion("assetId", asset_id))
+            if text_of(agreement, "assetId") == asset_id
+            and text_of(agreement, "providerId") == counterparty.participant_id
+            and text_of(agreement, "consumerId") == self._participant_id
+        ]
+        for agreement in sorted(found, key=_signed_at, reverse=True):
+            agreement_id = str(agreement["@id"])
+            path = f"/v3/contractagreements/{quote(agreement_id)}/negotiation"
+            if _negotiation(self._http.get_json(path)).state is NegotiationState.FINALIZED:
+                return agreement_id
+        return None
+
+    def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
+        """Start a transfer under an agreement, and return its id."""
+        request = {
+            "@context": documents.CONTEXT,
+            "@type": "TransferRequest",
+            "counterPartyAddress": counterparty.protocol_url,
+            "protocol": self._protocol,
+            "contractId": agreement_id,
+            "transferType": TRANSFER_TYPE,
+        }
+        transfer_id = str(self._http.request("POST", "/v3/transferprocesses", json=request).json()["@id"])
+        log.info("transfer %s under agreement %s started", transfer_id, agreement_id)
+        return transfer_id
+
+    def transfer_state(self, transfer_id: str) -> Transfer:
+        """Look at a transfer."""
+        document = self._http.get_json(f"/v3/transferprocesses/{quote(transfer_id)}")
+        state = text_of(document, "state") or ""
+        known = state in TransferState.__members__
+        return Transfer(
+            id=str(document["@id"]),
+            state=TransferState(state) if known else TransferState.IN_PROGRESS,
+            error=text_of(document, "errorDetail"),
+        )
+
+    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+        """Get the data of a transfer that has started, asking once for a new token when the first is refused.
+
+        :param transfer_id: the transfer.
+        :param maximum_bytes: longest file to accept.
+        :raises ServerUnavailable: the transfer has started, but its address has not arrived yet.
+        :raises NotFound: the transfer has no address, because it has not started or has ended.
+        :raises TooLarge: the file is longer than ``maximum_bytes``.
+        """
+        try:
+            return self._pull(transfer_id, maximum_bytes)
+        except ServerRefused as refusal:
+            if refusal.status not in {401, 403}:
+                raise
+            log.info("transfer %s: %s; asking for a new token", transfer_id, refusal.status)
+            return self._pull(transfer_id, maximum_bytes)
+
+    def terminate(self, transfer_id: str, reason: str) -> None:
+        """End a transfer; that it has ended already is no error. A pull transfer never ends by itself."""
+        request = {
+            "@context": documents.CONTEXT,
+            "@type": "TerminateTransfer",
+            "@id": transfer_id,
+            "reason": reason,
+        }
+        try:
+            path = f"/v3/transferprocesses/{quote(transfer_id)}/terminate"
+            self._http.request("POST", path, json=request, idempotent=True)
+        except Conflict:
+            log.debug("transfer %s has ended already", transfer_id)
+
+    def _client(self, url: str, headers: Mapping[str, str]) -> HttpClient:
+        return HttpClient(
+            url,
+            headers=headers,
+            timeout_second=self._timeout_second,
+            attempts=self._attempts,
+            wait_second=self._wait_second,
+        )
+
+    def _upsert(self, path: str, document: Document) -> None:
+        try:
+            # Harmless to repeat: when the lost first attempt did create it, 409 leads to the PUT below.
+            self._http.request("POST", path, json=document, idempotent=True)
+        except Conflict:
+            self._http.request("PUT", path, json=document)
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._http.request("DELETE", path)
+        except NotFound:
+            log.debug("%s is gone already", path)
+
+    def _take_off_offer(self, asset_id: str) -> None:
+        self._delete(f"/v3/contractdefinitions/{quote(documents.contract_definition_id(asset_id))}")
+
+    def _store_policy(self, offer: Offer) -> None:
+        """Store a policy and read it back: EDC accepts one that it does not understand and stores an empty one."""
+        document = documents.policy_definition(offer)
+        intended = documents.rules(document["policy"])
+        path = _policy_path(offer.asset_id)
+        try:
+            self._http.request("POST", "/v3/policydefinitions", json=document, idempotent=True)
+        except Conflict:
+            if self._stored_rules(path) == intended:
+                return
+            # The file on offer now was meant for the old policy.
+            self._take_off_offer(offer.asset_id)
+            self._http.request("PUT", path, json=document)
+        stored = self._stored_rules(path)
+        if stored == intended:
+            return
+        self._take_off_offer(offer.asset_id)
+        problem = (
+            "the connector stored another policy than it was given"
+            if any(stored)
+            else "the connector stored an EMPTY policy, which means open access for everybody"
+        )
+        raise ServerRefused(
+            "GET",
+            path,
+            200,
+            f"{problem}; {offer.asset_id} is not offered: check operands and operators of its constraints",
+        )
+
+    def _stored_rules(self, path: str) -> documents.Rules:
+        return documents.rules(term(self._http.get_json(path), "policy") or {})
+
+    def _catalogue_page(self, counterparty: Counterparty, criteria: list[Document], offset: int) -> Document:
+        request = {
+            "@context": documents.CONTEXT,
+            "@type": "CatalogRequest",
+            "counterPartyId": counterparty.participant_id,
+            "counterPartyAddress": counterparty.protocol_url,
+            "protocol": self._protocol,
+            "querySpec": {"offset": offset, "limit": PAGE_SIZE, "filterExpression": criteria},
+        }
+        answer = self._http.request("POST", "/v3/catalog/request", json=request, idempotent=True)
+        catalogue: Document = answer.json()
+        owner = text_of(catalogue, "participantId")
+        if owner is not None and owner != counterparty.participant_id:
+            detail = (
+                f"{counterparty.protocol_url} is the connector of {owner!r}, not of {counterparty.participant_id!r}"
+            )
+            raise ServerRefused(answer.method, answer.url, answer.status, detail)
+        return catalogue
+
+    def _query(self, path: str, criterion: Document) -> Iterator[Document]:
+        offset = 0
+        while True:
+            query = {
+                "@context": documents.CONTEXT,
+                "@type": "QuerySpec",
+                "offset": offset,
+                "limit": PAGE_SIZE,
+                "filterExpression": [criterion],
+            }
+            page = self._http.request("POST", path, json=query, idempotent=True).json()
+            yield from page
+            if len(page) < PAGE_SIZE:
+                return
+            offset += PAGE_SIZE
+
+    def _pull(self, transfer_id: str, maximum_bytes: int) -> bytes:
+        """Get the address and token of a transfer (its endpoint data reference, EDR) and use them once."""
+        try:
+            address = self._http.get_json(f"/v3/edrs/{quote(transfer_id)}/dataaddress")
+        except NotFound as missing:
+            if self.transfer_state(transfer_id).state.is_ready:
+                raise ServerUnavailable(
+                    missing.method, missing.url, 404, "the data address is not here yet"
+                ) from missing
+            raise
+        token = text_of(address, "authorization")
+        # EDC expects the token as it is, without the word "Bearer".
+        headers = {} if token is None else {"Authorization": token}
+        client = self._client(text_of(address, "endpoint") or "", headers)
+        return client.request("GET", maximum_bytes=maximum_bytes).body
+
+
+def _policy_path(asset_id: str) -> str:
+    return f"/v3/policydefinitions/{quote(documents.policy_id(asset_id))}"
+
+
+def _property(name: str) -> str:
+    return name if "://" in name else documents.EDC + name
+
+
+def _signed_at(agreement: Document) -> int:
+    return int(float(text_of(agreement, "contractSigningDate") or 0))
+
+
+def _negotiation(document: Document) -> Negotiation:
+    state = text_of(document, "state") or ""
+    known = state in NegotiationState.__members__
+    return Negotiation(
+        id=str(document["@id"]),
+        state=NegotiationState(state) if known else NegotiationState.IN_PROGRESS,
+        agreement_id=text_of(document, "contractAgreementId"),
+        error=text_of(document, "errorDetail"),
+    )

@@ -1,0 +1,138 @@
+"""Read the landing files of a window and derive what the passports need, in one Spark application.
+
+    spark-submit jobs/process_measurements.py --lake LAKE --window WINDOW --master MASTER --result RESULT.json
+
+Every file is parsed once; rows, spectra and rejects go to the lake's table ``measurements``. Cycles are summarised with SQL
+windows, and the sums since begin of life are taken over the cycles of all windows that end no later than this one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql.pandas.types import from_arrow_schema
+from spark_session import job_parser, run_job
+
+from battery_pilot.electrochemistry.aggregates import SPECTRUM_COLUMNS
+from battery_pilot.electrochemistry.aggregates_sql import aggregate_cycles_sql
+from battery_pilot.electrochemistry.condition import Ratings
+from battery_pilot.electrochemistry.cycles_sql import cycle_summary_sql
+from battery_pilot.lake import Lake, Window, write_json, write_lines
+from battery_pilot.passport.master import MasterData, read_master
+from battery_pilot.pipeline.build import quarantine_file
+from battery_pilot.pipeline.discover import manifest_of
+from battery_pilot.pipeline.parse import latest_time, parse, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+FILES_A_TASK = 16
+TABLES = ("measurements", "cycles", "spectra", "aggregates", "files")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the job and return its exit code: 0, or 1 with the reason in the result.
+
+    :param argv: command line without the program's name; ``None`` takes the process's own.
+    """
+    parser = job_parser(__doc__.splitlines()[0])
+    parser.add_argument("--lake", type=Path, required=True, help="the provider's lake")
+    parser.add_argument("--window", type=Window.parse, required=True, help="20260101T000000Z_20260201T000000Z")
+    parser.add_argument("--master", type=Path, required=True, help="folder with the master-data tables")
+    arguments = parser.parse_args(argv)
+    return run_job(
+        "process_measurements",
+        arguments.result,
+        lambda spark: process(spark, Lake(arguments.lake), arguments.window, read_master(arguments.master)),
+    )
+
+
+def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData) -> dict[str, Any]:
+    """Write the window's partitions of all tables and return the job's result."""
+    staged = lake.staging()
+    try:
+        write_measurements(spark, lake, window, master, staged / "measurements")
+        measured = spark.read.schema(from_arrow_schema(schema())).parquet(str(staged / "measurements"))
+        counts = write_files(measured, lake, window, staged / "files")
+        write_ratings(master, staged / "ratings.parquet")
+        spark.read.parquet(str(staged / "ratings.parquet")).createOrReplaceTempView("ratings")
+        measured.where("kind = 'cycling'").createOrReplaceTempView("cycling_rows")
+        spark.sql(cycle_summary_sql("cycling_rows", "ratings")).write.parquet(str(staged / "cycles"))
+        measured.where("kind = 'spectrum'").select(*SPECTRUM_COLUMNS).write.parquet(str(staged / "spectra"))
+        counts["batteries"] = write_aggregates(spark, lake, window, staged)
+        for table in TABLES:
+            lake.publish(table, window, staged / table)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return counts
+
+
+def write_measurements(spark: SparkSession, lake: Lake, window: Window, master: MasterData, target: Path) -> None:
+    """Parse the files of the window's manifest, in parallel, into one Parquet folder by kind of record."""
+    manifest = manifest_of(lake, window)
+    known = spark.sparkContext.broadcast(frozenset(master.batteries))
+    not_after = latest_time(window)
+
+    def parse_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for file in batch.to_pylist():
+                arrived_on = datetime.fromisoformat(file["arrived_on"])
+                yield from parse(Path(file["path"]), arrived_on, known.value, not_after)
+
+    files = spark.read.schema("path string, arrived_on string").json(str(manifest))
+    tasks = max(spark.sparkContext.defaultParallelism, count_lines(manifest) // FILES_A_TASK)
+    parsed = files.repartition(tasks, "path").mapInArrow(parse_batches, from_arrow_schema(schema()))
+    parsed.write.partitionBy("kind").parquet(str(target))
+
+
+def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -> dict[str, int]:
+    """Write one record a file, the quarantine list and the counts; return the counts."""
+    columns = ("source_path", "source_sha256", "format", "battery_id", "reason", "warnings")
+    files = measured.where("kind = 'file'").select(*columns).orderBy("source_path").toLocalIterator()
+    records = [row.asDict() for row in files]
+    rejects = [{"file": one["source_path"], "reason": one["reason"]} for one in records if one["reason"] is not None]
+    counts = {"files_read": len(records), "files_rejected": len(rejects)}
+    write_lines(target / "files.jsonl", records)
+    write_json(target / "counts.json", counts)
+    write_lines(quarantine_file(lake, window), rejects)
+    return counts
+
+
+def write_ratings(master: MasterData, target: Path) -> None:
+    """Write the rated values of every battery."""
+    ratings = {model_id: model.ratings().model_dump() for model_id, model in master.models.items()}
+    rows = [{"battery_id": one.battery_id, **ratings[one.model_id]} for one in master.batteries.values()]
+    columns = [("battery_id", pa.string()), *((name, pa.float64()) for name in Ratings.model_fields)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), target)
+
+
+def write_aggregates(spark: SparkSession, lake: Lake, window: Window, staged: Path) -> int:
+    """Bring all that is known of the window's batteries into one row each; return how many there are."""
+    before = [other for other in lake.windows("cycles") if other.end <= window.end and other != window]
+    for table in ("cycles", "spectra"):
+        paths = [str(path) for other in before if (path := lake.current(table, other))]
+        new = spark.read.parquet(str(staged / table))
+        new.createOrReplaceTempView(f"new_{table}")
+        spark.read.schema(new.schema).parquet(*paths, str(staged / table)).createOrReplaceTempView(f"all_{table}")
+    seen = spark.sql("SELECT battery_id FROM new_cycles UNION SELECT battery_id FROM new_spectra")
+    aggregates = spark.sql(aggregate_cycles_sql("all_cycles", "all_spectra", window.start, latest_time(window)))
+    aggregates.join(seen, "battery_id", "left_semi").orderBy("battery_id").write.parquet(str(staged / "aggregates"))
+    return spark.read.parquet(str(staged / "aggregates")).count()
+
+
+def count_lines(path: Path) -> int:
+    """Return the number of lines of a file."""
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+"""Airflow's face of Battery Pilot: hooks, operators, triggers and links."""
+
+from __future__ import annotations

@@ -1,0 +1,85 @@
+"""What all operators share: the window of a run, retries, the base class."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, CronDataIntervalTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
+
+from battery_pilot.errors import InputError
+from battery_pilot.lake import Lake, Window
+from battery_pilot.settings import load
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            exception="battery_pilot.errors.TerminalError",
+            action=RetryAction.FAIL,
+            reason="trying again would not help",
+        ),
+        RetryRule(
+            exception="battery_pilot.errors.TransientError",
+            action=RetryAction.RETRY,
+            reason="may succeed when tried again",
+        ),
+    ]
+)
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "battery-pilot",
+    "retries": 3,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_POLICY,
+    "execution_timeout": timedelta(hours=6),
+}
+
+
+def timetable(cron: str) -> CronDataIntervalTimetable | None:
+    """Return the timetable of a schedule setting: explicit data intervals in UTC, or ``None`` for ``never``."""
+    return None if cron == "never" else CronDataIntervalTimetable(cron, timezone="UTC")
+
+
+def provider_lake() -> Lake:
+    """Return the provider's part of the lake."""
+    return Lake(load().lake / "provider")
+
+
+def consumer_lake() -> Lake:
+    """Return the consumer's part of the lake."""
+    return Lake(load().lake / "consumer")
+
+
+def run_window(context: Context) -> Window:
+    """Return the window of a run: its parameters where they are given, else its data interval.
+
+    :raises InputError: if the run has neither; "now" is never an input.
+    """
+    params = context["params"]
+    start, end = params.get("window_start"), params.get("window_end")
+    if start and end:
+        return Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+    if start or end:
+        raise InputError("parameters window_start and window_end belong together: give both or none")
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    if first is None or last is None or first == last:
+        raise InputError(
+            "this run has no window: trigger it with a logical date, as a backfill, or with the parameters window_start "
+            "and window_end"
+        )
+    return Window(first, last)
+
+
+class StageOperator(BaseOperator):
+    """Base of the operators that run one stage of the pipeline.
+
+    A stage reads what the stage before it left in the lake, so operators take no data from each other; what
+    :meth:`execute` returns are counts for the reader.
+    """
+
+    ui_color = "#d7f0e5"

@@ -1,0 +1,3 @@
+"""Triggers that wait for a connector."""
+
+from __future__ import annotations

@@ -1,0 +1,14 @@
+"""Registers Battery Pilot with Airflow."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+from battery_pilot_airflow.links import AasServerLink, ConnectorLink
+
+
+class BatteryPilotPlugin(AirflowPlugin):
+    """The one plugin that Airflow loads; everything else lies in the package ``battery_pilot_airflow``."""
+
+    name = "battery_pilot"
+    operator_extra_links = [AasServerLink(), ConnectorLink()]  # noqa: RUF012 - Airflow reads a plain list

@@ -1,0 +1,96 @@
+"""Servers that the clients must get along with: the sandbox always, and real ones where their addresses are set.
+
+``BATTERY_PILOT_TEST_AAS_URL``, ``BATTERY_PILOT_TEST_ORION_URL``, and for the connectors both of
+``BATTERY_PILOT_TEST_EDC_PROVIDER_URL`` and ``BATTERY_PILOT_TEST_EDC_CONSUMER_URL``: the bases below which
+``/management`` and ``/protocol`` lie, with ``BATTERY_PILOT_TEST_EDC_API_KEY`` as the key of both. Real servers keep
+nothing: what a test makes has an id of its own and is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from battery_pilot.sandbox.server import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def targets(*variables: str) -> list[str]:
+    """Name the servers to test: the real ones only where all their settings are there."""
+    return ["sandbox", "real"] if all(os.environ.get(variable) for variable in variables) else ["sandbox"]
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with running(tmp_path_factory.mktemp("sandbox")) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session", params=targets("BATTERY_PILOT_TEST_AAS_URL"))
+def aas_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "real":
+        return os.environ["BATTERY_PILOT_TEST_AAS_URL"]
+    return request.getfixturevalue("sandbox").provider_aas
+
+
+@pytest.fixture(scope="session", params=targets("BATTERY_PILOT_TEST_ORION_URL"))
+def orion_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "real":
+        return os.environ["BATTERY_PILOT_TEST_ORION_URL"]
+    return request.getfixturevalue("sandbox").orion
+
+
+@dataclass(frozen=True)
+class ConnectorPair:
+    provider: str
+    consumer: str
+    api_key: str
+
+
+@pytest.fixture(
+    scope="session",
+    params=targets("BATTERY_PILOT_TEST_EDC_PROVIDER_URL", "BATTERY_PILOT_TEST_EDC_CONSUMER_URL"),
+)
+def connectors(request: pytest.FixtureRequest) -> ConnectorPair:
+    if request.param == "real":
+        return ConnectorPair(
+            os.environ["BATTERY_PILOT_TEST_EDC_PROVIDER_URL"],
+            os.environ["BATTERY_PILOT_TEST_EDC_CONSUMER_URL"],
+            os.environ.get("BATTERY_PILOT_TEST_EDC_API_KEY", "password"),
+        )
+    urls = request.getfixturevalue("sandbox")
+    return ConnectorPair(urls.provider_connector, urls.consumer_connector, urls.api_key)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name that no other test and no earlier run has used."""
+    return f"contract{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def file_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address on this machine where a connector finds its files."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Keep the test output clean."""
+
+    folder = tmp_path_factory.mktemp("files")
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from basyx.aas import model
+from basyx.aas.adapter import aasx
+
+from battery_pilot.errors import Conflict, NotFound, ServerRefused
+from battery_pilot.services import aas_server
+from battery_pilot.services.aas_server import AasServer
+from battery_pilot.services.answers import TooLarge
+from battery_pilot.services.http import HttpClient
+
+
+@pytest.fixture
+def aas(aas_url):
+    return AasServer(aas_url, wait_second=0.05)
+
+
+@pytest.fixture
+def ids(aas, unique):
+    """Ids for one test; what was made under them is deleted afterwards."""
+    made = [f"https://example.com/{unique}/{number}" for number in range(8)]
+    yield made
+    for identifier in made:
+        aas.delete_shell(identifier)
+        aas.delete_submodel(identifier)
+        aas.delete_concept_description(identifier)
+
+
+def shell(identifier, id_short="Battery"):
+    return {
+        "modelType": "AssetAdministrationShell",
+        "id": identifier,
+        "idShort": id_short,
+        "assetInformation": {"assetKind": "Instance", "globalAssetId": identifier + "/asset"},
+    }
+
+
+def submodel(identifier, soh="91.2"):
+    return {
+        "modelType": "Submodel",
+        "id": identifier,
+        "idShort": "ProductCondition",
+        "submodelElements": [
+            {"modelType": "Property", "idShort": "StateOfHealth", "valueType": "xs:double", "value": soh},
+            {
+                "modelType": "SubmodelElementList",
+                "idShort": "Tests",
+                "typeValueListElement": "SubmodelElementCollection",
+                "value": [
+                    {
+                        "modelType": "SubmodelElementCollection",
+                        "value": [
+                            {"modelType": "Property", "idShort": "Method", "valueType": "xs:string", "value": "EIS"}
+                        ],
+                    }
+                ],
+            },
+        ],
+    }
+
+
+def package(*shell_ids):
+    objects = model.DictIdentifiableStore(
+        model.AssetAdministrationShell(model.AssetInformation(global_asset_id=f"{one}/asset"), id_=one)
+        for one in shell_ids
+    )
+    buffer = io.BytesIO()
+    with aasx.AASXWriter(buffer) as writer:
+        writer.write_all_aas_objects("/aasx/data.xml", objects, aasx.DictSupplementaryFileContainer())
+    return buffer.getvalue()
+
+
+def delete_packages_of(aas_url, aas, shell_id):
+    for found in list(aas.packages(shell_id)):
+        HttpClient(aas_url).request("DELETE", f"/packages/{aas_server.encode_id(found.package_id)}")
+
+
+def test_document_is_created_then_replaced(aas, ids):
+    aas.put_submodel(submodel(ids[0], soh="91.2"))
+    aas.put_submodel(submodel(ids[0], soh="90.1"))
+    stored = aas.get_submodel(ids[0])
+    assert stored["id"] == ids[0]
+    assert [element["value"] for element in stored["submodelElements"][:1]] == ["90.1"]
+
+
+def test_concept_description_is_created_then_replaced(aas, ids):
+    for id_short in ("Before", "After"):
+        aas.put_concept_description({"modelType": "ConceptDescription", "id": ids[0], "idShort": id_short})
+
+
+def test_put_and_post_answer_as_the_upsert_expects(aas_url, aas, ids):
+    http = HttpClient(aas_url)
+    http.request("POST", "/shells", json=shell(ids[0]))
+    with pytest.raises(Conflict):
+        http.request("POST", "/shells", json=shell(ids[0]))
+    assert http.request("PUT", f"/shells/{aas_server.encode_id(ids[0])}", json=shell(ids[0])).status in {200, 204}
+
+
+def test_missing_documents_are_not_found(aas, ids):
+    for read in (aas.get_shell, aas.get_submodel, aas.get_submodel_value):
+        with pytest.raises(NotFound):
+            read(ids[0])
+
+
+def test_deleted_document_is_gone_and_deleting_again_is_no_error(aas, ids):
+    aas.put_shell(shell(ids[0]))
+    aas.delete_shell(ids[0])
+    with pytest.raises(NotFound):
+        aas.get_shell(ids[0])
+    aas.delete_shell(ids[0])
+
+
+def test_invalid_document_is_refused_with_a_reason_and_not_stored(aas, ids):
+    broken = submodel(ids[0])
+    broken["submodelElements"][0]["idShort"] = "1 not an idShort"
+    with pytest.raises(ServerRefused) as caught:
+        aas.put_submodel(broken)
+    assert caught.value.status == 400
+    assert caught.value.detail != "no message"
+    with pytest.raises(NotFound):
+        aas.get_submodel(ids[0])
+
+
+def test_value_only_form_is_read_whole_and_by_path(aas, ids):
+    aas.put_submodel(submodel(ids[0]))
+    assert float(aas.get_submodel_value(ids[0])["StateOfHealth"]) == 91.2
+    assert aas.get_element_value(ids[0], "Tests[0].Method") == "EIS"
+    with pytest.raises(NotFound):
+        aas.get_element_value(ids[0], "Tests[7].Method")
+
+
+def test_lists_are_walked_over_all_pages(aas, ids, monkeypatch):
+    monkeypatch.setattr(aas_server, "PAGE_SIZE", 2)
+    counts = aas.upsert_all([shell(one) for one in ids[:5]], [submodel(one) for one in ids[5:]], workers=3)
+    assert (counts.shells, counts.submodels) == (5, 3)
+    assert set(ids[:5]) <= {one["id"] for one in aas.shells()}
+    assert set(ids[5:]) <= {one["id"] for one in aas.submodels()}
+
+
+def test_writing_the_same_again_makes_no_duplicates(aas, ids):
+    for _ in range(2):
+        aas.upsert_all([shell(ids[0])], [submodel(ids[1])])
+    assert [one["id"] for one in aas.shells()].count(ids[0]) == 1
+    assert [one["id"] for one in aas.submodels()].count(ids[1]) == 1
+
+
+def test_submodel_is_referred_to_once(aas, ids):
+    aas.upsert_all([shell(ids[0])], [submodel(ids[1])])
+    for _ in range(2):
+        aas.add_submodel_reference(ids[0], ids[1])
+    references = aas.get_shell(ids[0])["submodels"]
+    assert [key["value"] for reference in references for key in reference["keys"]] == [ids[1]]
+
+
+def test_reference_from_a_missing_shell_is_not_found(aas, ids):
+    with pytest.raises(NotFound):
+        aas.add_submodel_reference(ids[0], ids[1])
+
+
+def test_package_is_stored_replaced_and_downloaded(aas, aas_url, ids, unique):
+    try:
+        first = aas.put_package(f"{unique}.aasx", package(ids[0]), [ids[0]])
+        changed = package(ids[0], ids[1])
+        assert aas.put_package(f"{unique}.aasx", changed, [ids[0]]) == first
+        assert aas.get_package(first) == changed
+        assert [one.package_id for one in aas.packages(ids[0])] == [first]
+        with pytest.raises(TooLarge):
+            aas.get_package(first, maximum_bytes=10)
+    finally:
+        delete_packages_of(aas_url, aas, ids[0])
+
+
+def test_two_packages_with_the_same_shell_are_told_apart_by_their_names(aas, aas_url, ids, unique):
+    try:
+        public = aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]])
+        closed = aas.put_package(f"{unique}.authority.aasx", package(ids[0]), [ids[0]])
+        assert public != closed
+        assert aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]]) == public
+    finally:
+        delete_packages_of(aas_url, aas, ids[0])
+
+
+def test_package_that_is_none_is_refused(aas, ids, unique):
+    with pytest.raises(ServerRefused):
+        aas.put_package(f"{unique}.aasx", b"not a zip file", [ids[0]])
+
+
+def test_missing_package_is_not_found(aas):
+    with pytest.raises(NotFound):
+        aas.get_package("987654321")

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from battery_pilot.errors import NotFound, ServerRefused
+from battery_pilot.passport.model import Tier
+from battery_pilot.services.answers import TooLarge
+from battery_pilot.services.connectors import edc as edc_module
+from battery_pilot.services.connectors.edc import EdcConnector
+from battery_pilot.services.connectors.edc_documents import CONTEXT, ODRL, rules
+from battery_pilot.services.connectors.model import Constraint, Counterparty, NegotiationState, Offer, TransferState
+from battery_pilot.services.http import HttpClient
+
+PATIENCE_SECOND = 60
+
+
+@pytest.fixture
+def provider(connectors):
+    return EdcConnector(f"{connectors.provider}/management", api_key=connectors.api_key, participant_id="provider")
+
+
+@pytest.fixture
+def consumer(connectors):
+    return EdcConnector(f"{connectors.consumer}/management", api_key=connectors.api_key, participant_id="consumer")
+
+
+@pytest.fixture
+def counterparty(connectors):
+    return Counterparty("provider", f"{connectors.provider}/protocol/2025-1")
+
+
+@pytest.fixture
+def offer(provider, file_server, unique):
+    """A file, not yet on offer; withdrawn afterwards."""
+    folder, url = file_server
+    (folder / f"{unique}.json").write_bytes(b'{"passport": "\xce\xa9"}' * 1000)
+    made = Offer(
+        asset_id=unique,
+        title="Passport of B1",
+        data_url=f"{url}/{unique}.json",
+        content_type="application/json",
+        tier=Tier.PUBLIC,
+        properties={"sha256": "ab12", "test": unique},
+    )
+    yield made
+    provider.withdraw(made.asset_id)
+
+
+def entries(consumer, counterparty, offer):
+    return list(consumer.catalogue(counterparty, filter={"test": offer.properties["test"]}))
+
+
+def wait_for(look, *states):
+    """Look until a state is reached; every wait is bounded."""
+    end = time.monotonic() + PATIENCE_SECOND
+    while (seen := look()).state not in states:
+        assert not seen.state.is_final, seen
+        assert time.monotonic() < end, f"still {seen.state} after {PATIENCE_SECOND} s"
+        time.sleep(0.05)
+    return seen
+
+
+def agree(consumer, entry):
+    negotiation_id = consumer.negotiate(entry)
+    return wait_for(lambda: consumer.negotiation(negotiation_id), NegotiationState.FINALIZED).agreement_id
+
+
+def start_transfer(consumer, agreement_id, counterparty):
+    transfer_id = consumer.transfer(agreement_id, counterparty)
+    wait_for(lambda: consumer.transfer_state(transfer_id), TransferState.STARTED)
+    return transfer_id
+
+
+def test_file_travels_from_provider_to_consumer(provider, consumer, counterparty, offer, file_server):
+    provider.publish(offer)
+    (entry,) = entries(consumer, counterparty, offer)
+    assert (entry.asset_id, entry.title) == (offer.asset_id, "Passport of B1")
+    assert {name: entry.properties[name] for name in ("sha256", "tier", "contenttype")} == {
+        "sha256": "ab12",
+        "tier": "public",
+        "contenttype": "application/json",
+    }
+    agreement_id = agree(consumer, entry)
+    transfer_id = start_transfer(consumer, agreement_id, counterparty)
+    expected = (file_server[0] / f"{offer.asset_id}.json").read_bytes()
+    assert consumer.fetch(transfer_id, maximum_bytes=len(expected)) == expected
+    with pytest.raises(TooLarge):
+        consumer.fetch(transfer_id, maximum_bytes=len(expected) - 1)
+
+
+def test_agreement_is_found_again_and_serves_a_second_transfer(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    assert consumer.find_agreement(offer.asset_id, counterparty) is None
+    (entry,) = entries(consumer, counterparty, offer)
+    agreement_id = agree(consumer, entry)
+    assert consumer.find_agreement(offer.asset_id, counterparty) == agreement_id
+    for _ in range(2):
+        transfer_id = start_transfer(consumer, agreement_id, counterparty)
+        assert consumer.fetch(transfer_id, maximum_bytes=100_000)
+
+
+def test_second_publication_changes_nothing(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    (before,) = entries(consumer, counterparty, offer)
+    provider.publish(offer)
+    (after,) = entries(consumer, counterparty, offer)
+    assert after.properties == before.properties
+    # The id of an offer is new in every catalogue; what it permits is not.
+    assert {**after.offer, "@id": None} == {**before.offer, "@id": None}
+
+
+def test_changed_offer_replaces_the_old_one(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    changed = Offer(
+        offer.asset_id,
+        "Passport of B1, second version",
+        offer.data_url,
+        offer.content_type,
+        offer.tier,
+        {**offer.properties, "sha256": "cd34"},
+    )
+    provider.publish(changed)
+    (entry,) = entries(consumer, counterparty, offer)
+    assert (entry.title, entry.properties["sha256"]) == ("Passport of B1, second version", "cd34")
+
+
+def test_constraints_survive_storage_and_reach_the_catalogue(provider, consumer, counterparty, offer):
+    constraint = Constraint("https://w3id.org/edc/v0.0.1/ns/inForceDate", "gteq", "2020-01-01T00:00:00Z")
+    limited = Offer(
+        offer.asset_id,
+        offer.title,
+        offer.data_url,
+        offer.content_type,
+        Tier.LEGITIMATE_INTEREST,
+        offer.properties,
+        (constraint,),
+    )
+    provider.publish(limited)
+    (entry,) = entries(consumer, counterparty, offer)
+    assert "2020-01-01T00:00:00Z" in str(entry.offer)
+    assert agree(consumer, entry)
+
+
+def test_withdrawn_offer_leaves_the_catalogue(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    provider.withdraw(offer.asset_id)
+    assert entries(consumer, counterparty, offer) == []
+    provider.withdraw(offer.asset_id)
+
+
+def test_offer_with_an_agreement_can_be_withdrawn(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    (entry,) = entries(consumer, counterparty, offer)
+    agree(consumer, entry)
+    provider.withdraw(offer.asset_id)
+    assert entries(consumer, counterparty, offer) == []
+
+
+def test_catalogue_is_walked_over_all_pages(provider, consumer, counterparty, offer, monkeypatch):
+    monkeypatch.setattr(edc_module, "PAGE_SIZE", 2)
+    more = [f"{offer.asset_id}.{number}" for number in range(4)]
+    try:
+        for asset_id in [offer.asset_id, *more]:
+            provider.publish(
+                Offer(asset_id, "title", offer.data_url, offer.content_type, offer.tier, offer.properties)
+            )
+        found = [entry.asset_id for entry in entries(consumer, counterparty, offer)]
+        assert sorted(found) == sorted([offer.asset_id, *more])
+    finally:
+        for asset_id in more:
+            provider.withdraw(asset_id)
+
+
+def test_terminated_transfer_gives_no_data_and_can_be_terminated_again(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    (entry,) = entries(consumer, counterparty, offer)
+    transfer_id = start_transfer(consumer, agree(consumer, entry), counterparty)
+    consumer.terminate(transfer_id, "test is over")
+    wait_for(lambda: consumer.transfer_state(transfer_id), TransferState.TERMINATED)
+    consumer.terminate(transfer_id, "test is over")
+    with pytest.raises(ServerRefused):
+        consumer.fetch(transfer_id, maximum_bytes=100_000)
+
+
+def test_negotiation_about_a_changed_policy_fails_with_a_reason(provider, consumer, counterparty, offer):
+    provider.publish(offer)
+    (entry,) = entries(consumer, counterparty, offer)
+    for key in list(entry.offer):
+        if key.endswith("permission"):
+            del entry.offer[key]
+    negotiation_id = consumer.negotiate(entry)
+    end = wait_for(lambda: consumer.negotiation(negotiation_id), NegotiationState.TERMINATED)
+    assert end.agreement_id is None
+    assert end.error
+
+
+def test_policy_whose_words_are_not_understood_is_stored_empty(connectors, unique):
+    """The fault that publish() guards against: without the ODRL context the connector says 200 and permits all."""
+    http = HttpClient(f"{connectors.provider}/management", headers={"x-api-key": connectors.api_key})
+    permission = {"action": "use", "constraint": [{"leftOperand": "x", "operator": "eq", "rightOperand": "y"}]}
+    http.request(
+        "POST",
+        "/v3/policydefinitions",
+        json={"@context": CONTEXT, "@id": unique, "policy": {"@type": f"{ODRL}Set", "permission": [permission]}},
+    )
+    try:
+        stored = http.get_json(f"/v3/policydefinitions/{unique}")["policy"]
+        assert not any(rules(stored))
+    finally:
+        http.request("DELETE", f"/v3/policydefinitions/{unique}")
+
+
+def test_unknown_ids_are_not_found(consumer):
+    with pytest.raises(NotFound):
+        consumer.negotiation("nobody")
+    with pytest.raises(NotFound):
+        consumer.transfer_state("nobody")
+    with pytest.raises(NotFound):
+        consumer.fetch("nobody", maximum_bytes=10)
+
+
+def test_wrong_key_is_refused_and_not_shown(connectors, offer):
+    stranger = EdcConnector(
+        f"{connectors.provider}/management", api_key="wrong-key-4711", participant_id="provider", attempts=1
+    )
+    with pytest.raises(ServerRefused) as caught:
+        stranger.publish(offer)
+    assert caught.value.status in {401, 403}
+    assert "4711" not in str(caught.value)

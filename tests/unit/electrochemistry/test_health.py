@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from battery_pilot.electrochemistry.condition import METRICS, Ratings
+from battery_pilot.electrochemistry.health import condition_from_aggregates
+from battery_pilot.errors import AnalysisError
+
+NOW, EARLIER = datetime(2025, 3, 12, tzinfo=UTC), datetime(2025, 3, 2, tzinfo=UTC)
+FILES, OLD_FILES = ["a" * 64, "b" * 64], ["c" * 64]
+
+RATINGS = Ratings(
+    rated_capacity_ah=2,
+    minimum_voltage_volt=2.7,
+    maximum_voltage_volt=4.2,
+    certified_energy_kwh=0.008,
+    initial_cell_resistance_ohm=0.1,
+    idle_temperature_minimum_celsius=0,
+    idle_temperature_maximum_celsius=40,
+)
+
+COMPLETE = {
+    "battery_id": "cell",
+    "as_of": NOW,
+    "cycles_as_of": NOW,
+    "source_sha256": FILES,
+    "charge_ah": 210.0,
+    "discharge_ah": 190.0,
+    "charge_wh": 800.0,
+    "discharge_wh": 700.0,
+    "time_above_idle_minute": 5.0,
+    "time_below_idle_minute": 6.0,
+    "charging_time_above_idle_minute": 1.0,
+    "charging_time_below_idle_minute": 2.0,
+    "deep_discharge_events": 3,
+    "overcharge_events": 0,
+    "capacity_ah": 1.8,
+    "capacity_wh": 6.4,
+    "capacity_error_ah": 0.01,
+    "capacity_error_wh": 0.04,
+    "capacity_measurements": 3,
+    "capacity_as_of": EARLIER,
+    "capacity_source_sha256": OLD_FILES,
+    "efficiency_percent": 94.0,
+    "efficiency_as_of": NOW,
+    "efficiency_source_sha256": FILES,
+    "dc_resistance_ohm": 0.12,
+    "dc_resistance_delay_second": 10.0,
+    "dc_resistance_as_of": NOW,
+    "dc_resistance_source_sha256": FILES,
+    "first_dc_resistance_ohm": 0.08,
+    "first_dc_resistance_as_of": EARLIER,
+    "mean_temperature_celsius": 25.0,
+    "net_ah_since_empty": 0.9,
+    "spectra": 2,
+    "impedance_as_of": EARLIER,
+    "impedance_source_sha256": OLD_FILES,
+    "ohmic_resistance_ohm": 0.02,
+    "polarisation_resistance_ohm": 0.03,
+    "ac_resistance_ohm": 0.04,
+}
+
+EXPECTED = {
+    "remaining_capacity_ah": 1.8,
+    "capacity_fade_percent": 10.0,
+    "remaining_energy_kwh": 0.0064,
+    "state_of_certified_energy_percent": 80.0,
+    "full_equivalent_cycles": 100.0,
+    "energy_throughput_kwh": 1.5,
+    "capacity_throughput_ah": 400.0,
+    "round_trip_efficiency_percent": 94.0,
+    "dc_resistance_ohm": 0.12,
+    "ac_resistance_ohm": 0.04,
+    "ohmic_resistance_ohm": 0.02,
+    "polarisation_resistance_ohm": 0.03,
+    "resistance_increase_percent": 20.0,
+    "mean_temperature_celsius": 25.0,
+    "time_above_idle_range_minute": 5.0,
+    "time_below_idle_range_minute": 6.0,
+    "charging_time_above_idle_range_minute": 1.0,
+    "charging_time_below_idle_range_minute": 2.0,
+    "deep_discharge_events": 3.0,
+    "overcharge_events": 0.0,
+    "state_of_charge_percent": 50.0,
+}
+
+
+def condition(ratings: Ratings = RATINGS, **changes: object):
+    return condition_from_aggregates({**COMPLETE, **changes}, ratings)
+
+
+def test_every_metric_follows_its_formula():
+    assert {name: value.value for name, value in condition().values.items()} == EXPECTED
+    assert condition().absent == {}
+    assert set(EXPECTED) == set(METRICS)
+
+
+def test_every_metric_is_either_there_or_absent_with_a_reason():
+    nothing = {name: None for name in COMPLETE} | {"battery_id": "cell", "as_of": NOW, "spectra": 1}
+    result = condition_from_aggregates(nothing, RATINGS)
+    assert result.values == {}
+    assert set(result.absent) == set(METRICS)
+    assert result.absent["ohmic_resistance_ohm"] == "no spectrum passed the Kramers-Kronig check"
+    assert result.absent["capacity_throughput_ah"] == "no cycling data"
+
+
+def test_values_keep_the_time_and_the_files_of_their_own_measurement():
+    values = condition().values
+    assert (values["remaining_capacity_ah"].as_of, values["remaining_capacity_ah"].source_sha256) == (
+        EARLIER,
+        ("c" * 64,),
+    )
+    assert (values["energy_throughput_kwh"].as_of, values["energy_throughput_kwh"].source_sha256) == (
+        NOW,
+        tuple(FILES),
+    )
+    assert values["ohmic_resistance_ohm"].as_of == EARLIER
+
+
+def test_uncertainty_follows_the_standard_error():
+    values = condition().values
+    assert values["remaining_capacity_ah"].uncertainty == 0.01
+    assert values["capacity_fade_percent"].uncertainty == 0.5
+    assert values["state_of_certified_energy_percent"].uncertainty == 0.5
+    assert values["remaining_capacity_ah"].method == "mean of 3 full discharges"
+    single = condition(capacity_error_ah=np.nan, capacity_error_wh=np.nan, capacity_measurements=1).values
+    assert single["remaining_capacity_ah"].uncertainty is None
+    assert single["remaining_capacity_ah"].method == "full discharge"
+
+
+@given(st.floats(0.1, 1000))
+def test_fade_is_zero_at_the_rated_capacity(rated):
+    ratings = RATINGS.model_copy(update={"rated_capacity_ah": rated})
+    assert condition(ratings, capacity_ah=rated).values["capacity_fade_percent"].value == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("rating", "metric", "reason"),
+    [
+        ("certified_energy_kwh", "state_of_certified_energy_percent", "certified energy not stated"),
+        ("idle_temperature_maximum_celsius", "time_above_idle_range_minute", "idle temperature range not stated"),
+        (
+            "idle_temperature_minimum_celsius",
+            "charging_time_below_idle_range_minute",
+            "idle temperature range not stated",
+        ),
+    ],
+)
+def test_a_rating_that_is_not_stated_is_the_reason(rating, metric, reason):
+    columns = {"time_above_idle_minute": None, "charging_time_below_idle_minute": None}
+    result = condition(RATINGS.model_copy(update={rating: None}), **columns)
+    assert result.absent[metric] == reason
+
+
+def test_increase_falls_back_to_the_first_measured_resistance():
+    ratings = RATINGS.model_copy(update={"initial_cell_resistance_ohm": None})
+    increase = condition(ratings).values["resistance_increase_percent"]
+    assert increase.value == 50.0
+    assert increase.method == "current step, 10 s, against first measured resistance"
+    only_one = condition(ratings, first_dc_resistance_as_of=NOW)
+    assert "only one resistance" in only_one.absent["resistance_increase_percent"]
+
+
+@pytest.mark.parametrize(
+    ("net", "capacity", "expected"),
+    [
+        (-0.01, 1.8, 0.0),
+        (1.85, 1.8, 100.0),
+        (3.6, 1.8, "200 %"),
+        (None, 1.8, "not seen empty"),
+        (0.9, None, "not known"),
+    ],
+)
+def test_state_of_charge_is_clipped_within_drift_and_refused_beyond(net, capacity, expected):
+    result = condition(net_ah_since_empty=net, capacity_ah=capacity)
+    if isinstance(expected, float):
+        assert result.values["state_of_charge_percent"].value == expected
+    else:
+        assert expected in result.absent["state_of_charge_percent"]
+
+
+def test_values_are_rounded_so_that_engines_agree():
+    assert condition(charge_ah=np.nextafter(210.0, 211)) == condition()
+    assert condition(capacity_ah=1.23456789).values["remaining_capacity_ah"].value == 1.23457
+
+
+def test_null_may_be_written_in_any_way():
+    for null in (None, np.nan, pd.NA, pd.NaT):
+        assert "dc_resistance_ohm" in condition(dc_resistance_ohm=null).absent
+
+
+def test_times_are_utc_to_the_microsecond():
+    stamp = pd.Timestamp("2025-03-12T01:00:00.123456789+01:00")
+    assert condition(as_of=stamp).as_of == datetime(2025, 3, 12, 0, 0, 0, 123456, tzinfo=UTC)
+    assert condition(as_of=datetime(2025, 3, 12)).as_of == NOW  # noqa: DTZ001 - a time without a zone is UTC
+    assert condition(as_of=NOW.astimezone(timezone(timedelta(hours=5)))).as_of == NOW
+
+
+def test_a_battery_without_any_time_is_refused():
+    with pytest.raises(AnalysisError, match="aggregates of battery cell: battery_id and as_of must be known"):
+        condition(as_of=None)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from battery_pilot.errors import ReadError
+from battery_pilot.measurements import read_bytes
+from battery_pilot.measurements.model import IDENTITY_COLUMNS, IMPEDANCE_COLUMNS
+
+
+@pytest.fixture
+def gamry(samples: dict[str, str]) -> str:
+    return samples["gamry.dta"]
+
+
+def test_the_curve_and_nothing_else_is_read(gamry: str, spectrum: list[tuple[float, complex]]) -> None:
+    table = read_bytes(gamry.encode(), "a.dta").table
+    assert table.column_names == [*IMPEDANCE_COLUMNS, *IDENTITY_COLUMNS]
+    assert table["frequency_hertz"].to_pylist() == pytest.approx([f for f, _ in spectrum], rel=1e-6)
+    assert table["imaginary_impedance_ohm"].to_pylist() == pytest.approx([z.imag for _, z in spectrum], rel=1e-6)
+
+
+def test_header_and_notes_become_metadata(gamry: str) -> None:
+    measurement = read_bytes(gamry.encode(), "a.dta")
+    assert measurement.instrument == "Gamry REF3000-1"
+    assert measurement.metadata == {
+        "battery_id": "CELL-7",
+        "temperature_celsius": 25.5,
+        "state_of_charge_percent": 50.0,
+        "started_at": "2026-04-23T16:43:15+00:00",
+        "time_zone": "assumed UTC",
+        "dc_bias_volt": pytest.approx(3.7),
+        "electrode_area_square_centimetre": 2.0,
+        "instrument_software": "Gamry Framework 7.8.2",
+    }
+    assert measurement.table["battery_id"].to_pylist() == ["CELL-7"] * 16
+    assert measurement.table["measured_at"][0].as_py() == datetime(2026, 4, 23, 16, 43, 15, tzinfo=UTC)
+    assert "Times without a zone were taken as UTC." in measurement.warnings
+
+
+def test_decimal_commas_give_the_same_numbers(gamry: str) -> None:
+    head, mark, curve = gamry.partition("ZCURVE")
+    german = head.replace("2.00000E+000", "2,00000E+000") + mark + curve.replace(".", ",")
+    expected, found = read_bytes(gamry.encode(), "a.dta"), read_bytes(german.encode("latin-1"), "a.dta")
+    assert found.table["real_impedance_ohm"] == expected.table["real_impedance_ohm"]
+    assert found.metadata["electrode_area_square_centimetre"] == 2.0
+
+
+def test_an_aborted_curve_gives_its_points_and_a_warning(gamry: str) -> None:
+    lines = gamry.splitlines()[:-6]
+    text = "\n".join([*lines, "EXPERIMENTABORTED\tTOGGLE\tT\tExperiment Aborted", "FRACURVE\tTABLE\t128", "\tPt\tT"])
+    measurement = read_bytes(text.encode(), "a.dta")
+    assert measurement.table.num_rows == 10
+    assert any("aborted" in warning for warning in measurement.warnings)
+
+
+def test_an_aborted_curve_may_hold_fewer_rows_than_announced(gamry: str) -> None:
+    text = gamry.replace("ZCURVE\tTABLE", "ZCURVE\tTABLE\t99") + "EXPERIMENTABORTED\tTOGGLE\tT\tExperiment Aborted\n"
+    assert read_bytes(text.encode(), "a.dta").table.num_rows == 16
+
+
+def test_fewer_rows_than_announced_are_truncation(gamry: str) -> None:
+    text = gamry.replace("ZCURVE\tTABLE", "ZCURVE\tTABLE\t99")
+    with pytest.raises(ReadError, match="line 20: truncated table ZCURVE: 16 rows found, 99 announced"):
+        read_bytes(text.encode(), "a.dta")
+
+
+def test_a_half_last_line_is_reported_with_its_number(gamry: str) -> None:
+    with pytest.raises(ReadError, match="line 38: truncated row: 5 columns found, 11 expected"):
+        read_bytes(gamry[: gamry.rindex("\t1\t")].encode(), "a.dta")
+
+
+def test_a_curve_without_rows_is_reported(gamry: str) -> None:
+    with pytest.raises(ReadError, match="no data rows"):
+        read_bytes("\n".join(gamry.splitlines()[:22]).encode(), "a.dta")
+
+
+def test_a_sweep_that_ends_early_is_warned_about(gamry: str) -> None:
+    text = "\n".join(gamry.splitlines()[:-6]) + "\n"
+    assert any("before its final frequency of 0.1 Hz" in w for w in read_bytes(text.encode(), "a.dta").warnings)
+
+
+def test_an_experiment_without_impedance_names_its_tables(gamry: str) -> None:
+    with pytest.raises(ReadError, match=r"no impedance curve ZCURVE .*OCVCURVE"):
+        read_bytes(gamry.partition("ZCURVE")[0].encode(), "a.dta")
+
+
+def test_text_in_place_of_a_number_is_reported_with_line_and_column(gamry: str) -> None:
+    with pytest.raises(ReadError, match="line 23: Freq: expected a number, found 'abc'"):
+        read_bytes(gamry.replace("\t10000\t", "\tabc\t").encode(), "a.dta")
+
+
+def test_two_curves_are_two_spectra(gamry: str) -> None:
+    again = gamry[gamry.index("ZCURVE") :].replace("ZCURVE", "ZCURVE2")
+    table = read_bytes((gamry + again).encode(), "a.dta").table
+    assert table["spectrum_index"].to_pylist() == [0] * 16 + [1] * 16
+
+
+def test_rows_separated_by_blanks_are_read(gamry: str) -> None:
+    blanks = gamry.replace("\t15\t16\t", "  15 16 ")
+    expected, found = read_bytes(gamry.encode(), "a.dta").table, read_bytes(blanks.encode(), "a.dta").table
+    assert found.drop_columns("source_sha256") == expected.drop_columns("source_sha256")

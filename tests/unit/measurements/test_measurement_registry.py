@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from battery_pilot.errors import ReadError
+from battery_pilot.measurements import formats, read, read_bytes, registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT_OF = {
+    "gamry.dta": "gamry-dta",
+    "biologic.mpt": "biologic-mpt",
+    "zplot.z": "zplot",
+    "plain.csv": "impedance-csv",
+    "bare.csv": "impedance-csv",
+    "log.bdf.csv": "bdf-csv",
+    "spectrum.bdf.csv": "bdf-csv",
+    "arbin.csv": "arbin-csv",
+    "maccor.001": "maccor-text",
+    "nasa.csv": "nasa-pcoe",
+}
+
+
+@pytest.mark.parametrize(("file_name", "format_name"), FORMAT_OF.items())
+def test_the_content_decides_the_format_whatever_the_name(
+    samples: dict[str, str], file_name: str, format_name: str
+) -> None:
+    assert read_bytes(samples[file_name].encode(), "measurement.DTA").format == format_name
+
+
+@pytest.mark.parametrize("file_name", FORMAT_OF)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_every_encoding_gives_the_same_table(samples: dict[str, str], file_name: str, encoding: str) -> None:
+    expected = read_bytes(samples[file_name].encode(), file_name).table
+    found = read_bytes(samples[file_name].encode(encoding), file_name).table
+    assert found.drop_columns("source_sha256") == expected.drop_columns("source_sha256")
+
+
+@pytest.mark.parametrize("file_name", FORMAT_OF)
+def test_windows_line_ends_give_the_same_table(samples: dict[str, str], file_name: str) -> None:
+    expected = read_bytes(samples[file_name].encode(), file_name).table
+    found = read_bytes(samples[file_name].replace("\n", "\r\n").encode(), file_name).table
+    assert found.drop_columns("source_sha256") == expected.drop_columns("source_sha256")
+
+
+def test_a_file_is_read_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "sample.z"
+    path.write_bytes(b"frequency/Hz,re/ohm,im/ohm\n1,2,-3\n")
+    measurement = read(path)
+    assert measurement.source_sha256 == "16e1bc893207f285a0f0f176d34152f88fc01acadfc03c787d660096ca311450"
+    assert set(measurement.table["source_sha256"].to_pylist()) == {measurement.source_sha256}
+
+
+@pytest.mark.parametrize("data", [b"", b" \r\n\t\n"])
+def test_an_empty_file_is_reported(data: bytes) -> None:
+    with pytest.raises(ReadError, match="empty file") as caught:
+        read_bytes(data, "cell.csv")
+    assert caught.value.path == "cell.csv"
+
+
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="cannot be opened"):
+        read(tmp_path / "none.csv")
+
+
+def test_a_folder_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="cannot be opened"):
+        read(tmp_path)
+
+
+def test_a_file_too_large_to_be_read_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_LARGEST_FILE_BYTES", 3)
+    (tmp_path / "a.csv").write_bytes(b"1234")
+    with pytest.raises(ReadError, match="4 bytes are more than the 3 that can be read at once"):
+        read(tmp_path / "a.csv")
+
+
+def test_binary_content_under_a_text_name_is_reported_with_what_was_expected() -> None:
+    with pytest.raises(ReadError, match="byte 2: binary content, expected Gamry EXPLAIN text"):
+        read_bytes(b"\x89P\x00\x01", "cell.DTA")
+
+
+def test_binary_content_behind_a_good_beginning_is_reported_with_its_byte() -> None:
+    with pytest.raises(ReadError, match="byte 20008: binary content, expected Gamry EXPLAIN text"):
+        read_bytes(b"EXPLAIN\n" + b"x" * 20000 + b"\x00", "cell.DTA")
+
+
+def test_an_unknown_format_lists_what_was_tried() -> None:
+    with pytest.raises(ReadError, match="unknown format") as caught:
+        read_bytes(b"hello world\n", "cell.xyz")
+    assert all(name in caught.value.problem for name in formats())
+
+
+def test_an_unknown_format_names_what_its_file_name_promises() -> None:
+    with pytest.raises(ReadError, match="expected EC-Lab ASCII text"):
+        read_bytes(b"hello world\n", "cell.mpt")
+
+
+def test_two_readers_with_the_same_score_are_reported_as_ambiguous() -> None:
+    class Eager:
+        kinds = ("cycling",)
+        suffixes: tuple[str, ...] = ()
+        expects = "anything"
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def sniff(self, head: bytes, file_name: str) -> int:
+            return 50
+
+        def read(self, data: bytes, file_name: str) -> None:
+            raise NotImplementedError
+
+    with pytest.raises(ReadError, match="ambiguous content, it fits first, second equally well"):
+        registry._choose(b"x", "cell.csv", [Eager("first"), Eager("second")])
+
+
+def test_formats_name_only_what_can_be_read() -> None:
+    assert formats()["bdf-csv"] == ("cycling", "impedance")
+    assert "nasa-pcoe-impedance" not in formats()

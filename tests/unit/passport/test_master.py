@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from battery_pilot.errors import InputError
+from battery_pilot.passport.master import MasterData, read_master, write_master, write_template
+from battery_pilot.passport.model import BatteryItem, BatteryModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL: dict[str, Any] = {
+    "model_id": "M1",
+    "manufacturer_name": "Zellwerk",
+    "manufacturer_id": "ZW",
+    "category": "ev",
+    "mass_kilogram": 0.07,
+    "nominal_voltage_volt": 3.6,
+    "minimum_voltage_volt": 2.5,
+    "maximum_voltage_volt": 4.2,
+    "rated_capacity_ah": 5.0,
+}
+BATTERY: dict[str, Any] = {
+    "battery_id": "BP-1",
+    "model_id": "M1",
+    "serial_number": "S1",
+    "manufactured_on": "2026-01-01",
+    "facility_id": "F1",
+    "street": "Ring 1",
+    "zip_code": "01067",
+    "city": "Dresden",
+    "country_code": "DE",
+}
+
+
+def table(*rows: dict[str, Any], separator: str = ",") -> str:
+    return "\n".join(separator.join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))) + "\n"
+
+
+def write(folder: Path, models: str, batteries: str) -> Path:
+    (folder / "models.csv").write_text(models, encoding="utf-8")
+    (folder / "batteries.csv").write_text(batteries, encoding="utf-8")
+    return folder
+
+
+def problems(folder: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read_master(folder)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_tables_are_read_by_their_keys(tmp_path: Path) -> None:
+    data = read_master(write(tmp_path, table(MODEL), table(BATTERY)))
+    assert data.models == {"M1": BatteryModel(**MODEL)}
+    assert data.batteries == {"BP-1": BatteryItem(**BATTERY)}
+
+
+def test_text_that_looks_like_a_number_keeps_its_leading_zero(tmp_path: Path) -> None:
+    data = read_master(write(tmp_path, table(MODEL), table(BATTERY)))
+    assert data.batteries["BP-1"].zip_code == "01067"
+
+
+def test_byte_order_mark_semicolons_and_decimal_commas_of_a_spreadsheet_are_understood(tmp_path: Path) -> None:
+    models = "\ufeff" + table(MODEL, separator=";").replace("0.07", "0,07")
+    data = read_master(write(tmp_path, models, table(BATTERY | {"street": "Ring 1, Hof"}, separator=";")))
+    assert data.models["M1"].mass_kilogram == 0.07
+    assert data.batteries["BP-1"].street == "Ring 1, Hof"
+
+
+def test_an_empty_cell_is_an_unknown_fact_or_the_default(tmp_path: Path) -> None:
+    row = BATTERY | {"operator_id": "", "status": ""}
+    battery = read_master(write(tmp_path, table(MODEL), table(row))).batteries["BP-1"]
+    assert battery.operator_id is None
+    assert battery.status == "Original"
+
+
+def test_several_values_in_a_cell_are_separated_by_a_bar(tmp_path: Path) -> None:
+    row = BATTERY | {"test_report_ids": "UN38.3-7 | IEC 62660-2"}
+    battery = read_master(write(tmp_path, table(MODEL), table(row))).batteries["BP-1"]
+    assert battery.test_report_ids == ("UN38.3-7", "IEC 62660-2")
+
+
+def test_json_lists_are_an_alternative(tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text(json.dumps([MODEL | {"warranty_months": None}]))
+    (tmp_path / "batteries.json").write_text(json.dumps([BATTERY | {"marking_names": ["CE", "WEEE"]}]))
+    data = read_master(tmp_path)
+    assert data.models["M1"].warranty_months is None
+    assert data.batteries["BP-1"].marking_names == ("CE", "WEEE")
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    item = BatteryItem(**BATTERY | {"city": "Łódź", "street": 'Hof "B", 2', "marking_names": ("CE", "WEEE")})
+    data = MasterData(models={"M1": BatteryModel(**MODEL)}, batteries={"BP-1": item})
+    write_master(tmp_path / "master", data)
+    assert read_master(tmp_path / "master") == data
+
+
+def test_every_wrong_cell_is_reported_with_file_line_and_column(tmp_path: Path) -> None:
+    broken = BATTERY | {"battery_id": "BP-2", "serial_number": "S2", "country_code": "Germany", "city": ""}
+    found = problems(write(tmp_path, table(MODEL | {"mass_kilogram": "seventy"}), table(BATTERY, broken)))
+    assert len(found) == 3
+    assert found[0].startswith("models.csv, line 2, column mass_kilogram: found 'seventy': ")
+    assert "batteries.csv, line 3, column city: empty, but a value is required" in found
+    expected = "expected a country as two capital letters like DE"
+    assert f"batteries.csv, line 3, column country_code: found 'Germany', {expected}" in found
+
+
+def test_a_date_in_another_form_is_refused_with_an_example(tmp_path: Path) -> None:
+    assert problems(write(tmp_path, table(MODEL), table(BATTERY | {"manufactured_on": "31.01.2026"}))) == [
+        "batteries.csv, line 2, column manufactured_on: found '31.01.2026', expected a date like 2026-01-31"
+    ]
+
+
+def test_lines_are_counted_across_cells_with_line_breaks_and_empty_lines(tmp_path: Path) -> None:
+    first = BATTERY | {"street": '"Ring 1\nHof"'}
+    second = BATTERY | {"battery_id": "BP-2", "serial_number": "S2", "country_code": "de"}
+    header, a, b, c = table(first, second).splitlines()
+    found = problems(write(tmp_path, table(MODEL), "\n".join([header, a, b, "", c])))
+    assert found[0].startswith("batteries.csv, line 5, column country_code")
+
+
+def test_a_battery_of_an_unknown_model_is_refused_with_the_closest_name(tmp_path: Path) -> None:
+    models = table(MODEL | {"model_id": "NMC-5Ah"})
+    assert problems(write(tmp_path, models, table(BATTERY | {"model_id": "NMC-5AH"}))) == [
+        "batteries.csv, line 2, column model_id: no model NMC-5AH in the table models; did you mean NMC-5Ah?"
+    ]
+
+
+def test_a_broken_model_does_not_make_its_batteries_wrong(tmp_path: Path) -> None:
+    found = problems(write(tmp_path, table(MODEL | {"category": "car"}), table(BATTERY)))
+    assert [line.partition(":")[0] for line in found] == ["models.csv, line 2, column category"]
+
+
+def test_a_battery_id_may_stand_there_once(tmp_path: Path) -> None:
+    again = BATTERY | {"serial_number": "S2"}
+    assert problems(write(tmp_path, table(MODEL), table(BATTERY, again))) == [
+        "batteries.csv, line 3, column battery_id: BP-1 stands already in batteries.csv, line 2"
+    ]
+
+
+def test_two_batteries_of_a_manufacturer_cannot_share_a_serial_number(tmp_path: Path) -> None:
+    again = BATTERY | {"battery_id": "BP-2"}
+    assert problems(write(tmp_path, table(MODEL), table(BATTERY, again))) == [
+        "batteries.csv, line 3, column serial_number: S1 stands already in batteries.csv, line 2"
+    ]
+
+
+def test_unknown_and_missing_columns_are_named(tmp_path: Path) -> None:
+    model = {("mass_kg" if name == "mass_kilogram" else name): value for name, value in MODEL.items()}
+    assert problems(write(tmp_path, table(model), table(BATTERY))) == [
+        "models.csv, line 1: unknown column mass_kg; did you mean mass_kilogram?",
+        "models.csv, line 1: column mass_kilogram is missing",
+    ]
+
+
+def test_an_unknown_key_of_a_json_entry_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text(json.dumps([MODEL | {"warranty_month": 24}]))
+    (tmp_path / "batteries.json").write_text(json.dumps([BATTERY]))
+    assert problems(tmp_path) == [
+        "models.json, entry 1: unknown column warranty_month; did you mean warranty_months?"
+    ]
+
+
+def test_a_line_with_too_few_cells_is_reported(tmp_path: Path) -> None:
+    short = table(BATTERY) + "BP-2,M1\n"
+    assert problems(write(tmp_path, table(MODEL), short)) == [
+        "batteries.csv, line 3: 2 cells, expected 9 as in the header"
+    ]
+
+
+def test_only_the_first_ten_problems_are_listed(tmp_path: Path) -> None:
+    rows = [BATTERY | {"battery_id": f"BP-{n}", "serial_number": f"S{n}", "country_code": "x"} for n in range(13)]
+    found = problems(write(tmp_path, table(MODEL), table(*rows)))
+    assert len(found) == 11
+    assert found[-1] == "… and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"model_id\nM\xfcnchen", "models.csv, byte 10: not UTF-8"),
+        (b"", "models.csv, line 1: column model_id is missing"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes, expected: str) -> None:
+    write(tmp_path, "", table(BATTERY))
+    (tmp_path / "models.csv").write_bytes(content)
+    assert problems(tmp_path)[0].startswith(expected)
+
+
+def test_broken_json_is_reported_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, "", table(BATTERY))
+    (tmp_path / "models.csv").unlink()
+    (tmp_path / "models.json").write_text("[\n{,}]")
+    assert problems(tmp_path)[0].startswith("models.json, line 2, column 2: not JSON")
+
+
+def test_a_missing_table_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "models.csv").write_text(table(MODEL))
+    assert problems(tmp_path) == [
+        "expected batteries.csv or batteries.json: neither is there; `master template` writes an empty one"
+    ]
+
+
+def test_a_table_in_two_forms_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, table(MODEL), table(BATTERY))
+    (tmp_path / "models.json").write_text("[]")
+    assert problems(tmp_path) == ["expected models.csv or models.json: both are there; remove one"]
+
+
+def test_the_template_is_a_readable_empty_master_table(tmp_path: Path) -> None:
+    write_template(tmp_path / "new")
+    assert read_master(tmp_path / "new") == MasterData(models={}, batteries={})
+    header = (tmp_path / "new" / "batteries.csv").read_text().strip()
+    assert header.split(",") == list(BatteryItem.model_fields)
+
+
+def test_the_template_never_overwrites_a_table(tmp_path: Path) -> None:
+    write(tmp_path, table(MODEL), table(BATTERY))
+    with pytest.raises(InputError, match=r"already holds models\.csv and batteries\.csv"):
+        write_template(tmp_path)
+    assert read_master(tmp_path).batteries

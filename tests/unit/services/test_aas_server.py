@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+
+from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused
+from battery_pilot.services.aas_server import AasServer, encode_id
+
+SHELL = {"id": "https://example.com/b/1/aas", "modelType": "AssetAdministrationShell"}
+SHELL_PATH = "/shells/aHR0cHM6Ly9leGFtcGxlLmNvbS9iLzEvYWFz"
+
+
+@pytest.fixture
+def aas(server):
+    return AasServer(server.url, wait_second=0, attempts=2)
+
+
+def page(*entries, cursor=None):
+    metadata = {} if cursor is None else {"cursor": cursor}
+    return {"paging_metadata": metadata, "result": list(entries)}
+
+
+@pytest.mark.parametrize("identifier", ["a", "ab", "abc", "https://example.com/ü?>~"])
+def test_id_is_base64url_without_padding(identifier):
+    encoded = encode_id(identifier)
+    assert not set(encoded) & set("=+/")
+    assert base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode() == identifier
+
+
+@pytest.mark.parametrize("created", [201, 204])
+def test_put_is_enough_where_it_creates(aas, server, created):
+    server.will_answer(created)
+    aas.put_shell(SHELL)
+    assert server.lines == [f"PUT {SHELL_PATH}"]
+    assert server.asked[0].json == SHELL
+
+
+def test_unknown_document_is_posted_where_put_does_not_create(aas, server):
+    server.will_answer(404).will_answer(201)
+    aas.put_shell(SHELL)
+    assert server.lines == [f"PUT {SHELL_PATH}", "POST /shells"]
+
+
+def test_document_that_somebody_else_creates_meanwhile_is_replaced(aas, server):
+    server.will_answer(404).will_answer(409).will_answer(204)
+    aas.put_shell(SHELL)
+    assert server.lines == [f"PUT {SHELL_PATH}", "POST /shells", f"PUT {SHELL_PATH}"]
+
+
+def test_created_document_whose_answer_was_lost_is_replaced(aas, server):
+    server.will_answer(404).will_hang_up().will_answer(409).will_answer(204)
+    aas.put_shell(SHELL)
+    assert [line.split()[0] for line in server.lines] == ["PUT", "POST", "POST", "PUT"]
+
+
+def test_invalid_document_is_refused_with_the_words_of_the_server(aas, server):
+    server.will_answer(404).will_answer(400, {"messages": [{"text": "AASd-120 violated"}]})
+    with pytest.raises(ServerRefused, match="AASd-120"):
+        aas.put_submodel({"id": "x"})
+
+
+def test_document_without_id_is_refused_before_it_is_sent(aas, server):
+    with pytest.raises(InputError, match="/submodels has no id"):
+        aas.put_submodel({"idShort": "Nameplate"})
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("last_cursor", [None, ""])
+def test_list_is_walked_to_its_last_page(aas, server, last_cursor):
+    server.will_answer(200, page({"id": "a"}, cursor="2 &")).will_answer(200, page({"id": "b"}, cursor=last_cursor))
+    assert [shell["id"] for shell in aas.shells()] == ["a", "b"]
+    assert server.lines == ["GET /shells?limit=100", "GET /shells?limit=100&cursor=2+%26"]
+
+
+def test_page_may_be_empty_before_the_end_and_cursors_may_be_numbers(aas, server):
+    server.will_answer(200, page(cursor=500)).will_answer(200, page({"id": "b"}))
+    assert [submodel["id"] for submodel in aas.submodels()] == ["b"]
+
+
+def test_cursor_that_comes_back_is_an_error_and_no_endless_walk(aas, server):
+    server.will_answer(200, page(cursor="1")).will_answer(200, page(cursor="1"))
+    with pytest.raises(ServerRefused, match="never end"):
+        list(aas.shells())
+
+
+def test_list_of_something_that_is_no_aas_server_is_refused(aas, server):
+    server.will_answer(200, [])
+    with pytest.raises(ServerRefused, match="AAS server"):
+        list(aas.shells())
+
+
+def test_element_path_is_encoded(aas, server):
+    server.will_answer(200, b"91.2")
+    assert aas.get_element_value("sm", "Tests[0].Method") == 91.2
+    assert server.lines == ["GET /submodels/c20/submodel-elements/Tests%5B0%5D.Method/$value"]
+
+
+def test_deleting_what_is_gone_is_no_error(aas, server):
+    server.will_answer(404)
+    aas.delete_submodel("sm")
+    assert server.lines == ["DELETE /submodels/c20"]
+
+
+def test_reading_what_is_not_there_is_an_error(aas, server):
+    server.will_answer(404)
+    with pytest.raises(NotFound):
+        aas.get_submodel("sm")
+
+
+def test_known_reference_is_not_added_again(aas, server):
+    server.will_answer(200, page({"type": "ModelReference", "keys": [{"type": "Submodel", "value": "sm"}]}))
+    aas.add_submodel_reference("s", "sm")
+    assert server.lines == ["GET /shells/cw/submodel-refs?limit=100"]
+
+
+def test_new_reference_is_added(aas, server):
+    server.will_answer(200, page()).will_answer(201)
+    aas.add_submodel_reference("s", "sm")
+    assert server.asked[1].json["keys"] == [{"type": "Submodel", "value": "sm"}]
+
+
+def test_package_is_sent_as_a_form(aas, server):
+    server.will_answer(201, {"packageId": 7, "aasIds": ["s"]})
+    assert aas.put_package("b1.aasx", b"PK\x03\x04", ["s", "t"]) == "7"
+    body = server.asked[0].body
+    assert b'name="file"; filename="b1.aasx"' in body
+    assert b"application/asset-administration-shell-package" in body
+    assert b"PK\x03\x04" in body
+    assert body.count(b'name="aasIds"') == 2
+
+
+def test_package_with_a_known_file_name_is_replaced(aas, server):
+    server.will_answer(409).will_answer(200, page({"packageId": "0", "aasIds": ["s"]})).will_answer(204)
+    assert aas.put_package("b1.aasx", b"PK", ["s"]) == "0"
+    assert server.lines == ["POST /packages", "GET /packages?limit=100&aasId=cw", "PUT /packages/MA"]
+
+
+def test_of_packages_with_the_same_shells_only_the_one_with_the_file_name_is_replaced(aas, server):
+    server.will_answer(409)
+    server.will_answer(200, page({"packageId": "0", "aasIds": ["s"]}, {"packageId": "1", "aasIds": ["s"]}))
+    server.will_answer(200, b"PK", X_FileName="authority.aasx").will_answer(200, b"PK", X_FileName="public.aasx")
+    server.will_answer(204)
+    assert aas.put_package("public.aasx", b"PK", ["s"]) == "1"
+
+
+def test_package_of_other_shells_is_never_overwritten(aas, server):
+    server.will_answer(409, b"file exists").will_answer(200, page({"packageId": "0", "aasIds": ["s", "t"]}))
+    with pytest.raises(Conflict, match=r"file exists; b1\.aasx exists"):
+        aas.put_package("b1.aasx", b"PK", ["s"])
+
+
+def test_package_that_the_server_did_not_find_in_the_form_is_an_error(aas, server):
+    server.will_answer(200, b"No file was provided.")
+    with pytest.raises(ServerRefused, match=r"not stored.*No file was provided"):
+        aas.put_package("b1.aasx", b"PK", ["s"])
+
+
+def test_fleet_is_written_with_shells_after_their_submodels(aas, server):
+    for _ in range(5):
+        server.will_answer(204)
+    counts = aas.upsert_all([{"id": "s"}], ({"id": f"m{i}"} for i in range(3)), [{"id": "c"}], workers=2)
+    assert (counts.shells, counts.submodels, counts.concept_descriptions) == (1, 3, 1)
+    kinds = [line.split("/")[1] for line in server.lines]
+    assert kinds == ["concept-descriptions", "submodels", "submodels", "submodels", "shells"]
+
+
+def test_fleet_is_generated_only_as_fast_as_it_is_written(aas, monkeypatch):
+    written, backlogs = [], []
+
+    def fleet():
+        for made in range(60):
+            backlogs.append(made - len(written))
+            yield {"id": str(made)}
+
+    def put(document):
+        time.sleep(0.001)
+        written.append(document)
+
+    monkeypatch.setattr(aas, "put_submodel", put)
+    assert aas.upsert_all([], fleet(), workers=2).submodels == 60
+    assert len(written) == 60
+    assert max(backlogs) <= 4
+
+
+def test_first_refusal_stops_the_fleet(aas, server):
+    server.will_answer(204).will_answer(400, b"broken")
+    with pytest.raises(ServerRefused, match="broken"):
+        aas.upsert_all([], [{"id": str(i)} for i in range(100)], workers=1)
+    assert len(server.asked) < 10
