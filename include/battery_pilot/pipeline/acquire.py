@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from battery_pilot.errors import NegotiationFailed
@@ -14,7 +15,6 @@ from battery_pilot.services.connectors.model import CatalogueEntry, NegotiationS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-from dataclasses import replace
     from pathlib import Path
 
     from battery_pilot.passport.model import Tier
@@ -121,7 +121,9 @@ def settle_transfers(journal: ContractJournal, party: ConnectorParty, run: str) 
             continue
         transfer = party.connector.transfer_state(contract.transfer_id)
         if transfer.state is TransferState.TERMINATED:
-            journal.put(replace(contract, transfer_id=None, error=transfer.error or "the counterparty gave no reason"))
+            journal.put(
+                replace(contract, transfer_id=None, error=transfer.error or "the counterparty gave no reason")
+            )
         elif transfer.state not in (TransferState.STARTED, TransferState.COMPLETED):
             pending += 1
     return pending
