@@ -7,11 +7,13 @@ leaves the old partition or the new one and never half of one.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ class Window:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise InputError(f"window {self.start} to {self.end}: both times need a time zone, for example +00:00")
+        if self.start.microsecond or self.end.microsecond:
+            raise InputError(f"window {self.start} to {self.end}: times to the second are expected")
         if self.end <= self.start:
             raise InputError(
                 f"window {self.start.isoformat()} to {self.end.isoformat()} is empty: choose an end after its start"
@@ -93,11 +97,14 @@ class Lake:
         partition = self._partition(table, window)
         partition.mkdir(parents=True, exist_ok=True)
         data = partition / uuid.uuid4().hex
-        staged.rename(data)
-        write_text(partition / "CURRENT", data.name)
-        for other in partition.iterdir():
-            if other.is_dir() and other != data:
-                shutil.rmtree(other)
+        with _alone(partition / "LOCK"):
+            staged.rename(data)
+            former = self.current(table, window)
+            write_text(partition / "CURRENT", data.name)
+            for other in partition.iterdir():
+                # Whoever is reading the former content may finish.
+                if other.is_dir() and other not in (data, former):
+                    shutil.rmtree(other)
         return data
 
     def current(self, table: str, window: Window) -> Path | None:
@@ -118,13 +125,16 @@ class Lake:
         )
         return sorted(Window.parse(key) for key in keys)
 
-    def until(self, table: str, end: datetime) -> list[Path]:
-        """Return the data folders of all windows of a table that end no later than ``end``."""
-        found = (self.current(table, window) for window in self.windows(table) if window.end <= end)
-        return [path for path in found if path is not None]
-
     def _partition(self, table: str, window: Window) -> Path:
         return self.root / table / f"interval={window.key}"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes of this machine out of a block."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -7,6 +7,7 @@ credentials (a connector's ``password`` is its API key); ``extra`` holds what is
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
     from battery_pilot.services.orion import Orion
 
 
-def _host(connection: Connection) -> str:
-    if not connection.host or "://" not in connection.host:
+def address_of(connection: Connection) -> str:
+    """Return the base address of a connection's server.
+
+    :raises InputError: if the connection's host is no address with a scheme.
+    """
+    host = connection.host or ""
+    if "://" not in host:
+        shown = host.rpartition("@")[2]  # before it may stand a password
         raise InputError(
-            f"connection {connection.conn_id}: host is {connection.host!r}, expected an address with its scheme, "
+            f"connection {connection.conn_id}: host is {shown!r}, expected an address with its scheme, "
             "for example http://aasx-server:5001"
         )
+    parts = urlsplit(host)
     port = f":{connection.port}" if connection.port else ""
-    return f"{connection.host.rstrip('/')}{port}"
+    return parts._replace(netloc=f"{parts.netloc}{port}").geturl().rstrip("/")
 
 
 def _basic(connection: Connection) -> tuple[str, str] | None:
@@ -50,7 +58,7 @@ class AasServerHook(BaseHook):
         from battery_pilot.services.aas_server import AasServer
 
         connection = self.get_connection(self.conn_id)
-        return AasServer(_host(connection), auth=_basic(connection))
+        return AasServer(address_of(connection), auth=_basic(connection))
 
 
 class OrionHook(BaseHook):
@@ -69,7 +77,12 @@ class OrionHook(BaseHook):
 
         connection = self.get_connection(self.conn_id)
         extra = connection.extra_dejson
-        return Orion(_host(connection), service=extra.get("service"), service_path=extra.get("service_path", "/"))
+        return Orion(
+            address_of(connection),
+            service=extra.get("service"),
+            service_path=extra.get("service_path", "/"),
+            auth=_basic(connection),
+        )
 
 
 class ConnectorHook(BaseHook):
@@ -111,7 +124,7 @@ def party_of(connection: Connection) -> ConnectorParty:
             f"connection {connection.conn_id}: extra lacks participant_id, the connector's name in the data space"
         )
     connector = EdcConnector(
-        _host(connection),
+        address_of(connection),
         api_key=connection.password or "",
         participant_id=extra["participant_id"],
         protocol=extra.get("protocol", "dataspace-protocol-http:2025-1"),

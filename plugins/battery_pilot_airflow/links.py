@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseHook, BaseOperatorLink
+
+from battery_pilot_airflow.hooks import address_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
 
-def _host_of(connection_id: str | None) -> str:
-    from airflow.sdk import BaseHook
-
-    return BaseHook.get_connection(connection_id).host or "" if connection_id else ""
+def _address(connection_id: str) -> str:
+    """Return the address of a connection's server, without the credentials that may stand in it."""
+    parts = urlsplit(address_of(BaseHook.get_connection(connection_id)))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class AasServerLink(BaseOperatorLink):
@@ -24,8 +27,7 @@ class AasServerLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's interface
         """Return the address."""
-        host = _host_of(getattr(operator, "aas_conn_id", None))
-        return f"{host.rstrip('/')}/shells" if host else ""
+        return f"{_address(operator.aas_conn_id)}/shells"  # type: ignore[attr-defined]
 
 
 class ConnectorLink(BaseOperatorLink):
@@ -35,4 +37,4 @@ class ConnectorLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's interface
         """Return the address."""
-        return _host_of(getattr(operator, "connector_conn_id", None))
+        return _address(operator.connector_conn_id)  # type: ignore[attr-defined]

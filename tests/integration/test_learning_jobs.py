@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
 
 from battery_pilot.learning import features, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
     from types import ModuleType
+
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.spark
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -63,30 +62,6 @@ def fleet(batteries: int = 16, checkups: int = 7, seed: int = 1) -> Rows:
             )
             days += random.uniform(25, 35)
     return rows
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    session = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "1")
-        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
-
-
-@pytest.fixture(scope="module")
-def job() -> Iterator[Callable[[str], ModuleType]]:
-    """Import a job the way spark-submit runs it: with its own folder on the path."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(JOBS)
-        yield importlib.import_module
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,16 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
+
+from battery_pilot import settings
+from battery_pilot.lake import Lake
+from battery_pilot.pipeline.release import outbox
+from battery_pilot.stack.runtime import POOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,8 +33,7 @@ STATEFUL = {
 }
 
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY(_|$)")
-REQUIRED_VARIABLE = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
-DEFAULTED_VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
+REQUIRED_VARIABLE = re.compile(r"\$\{([A-Z_]+):\?[^}]+\}")
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -37,9 +42,9 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 
 def connection(name: str) -> dict[str, Any]:
-    """Return an Airflow connection, with the defaults of its variables and without its secrets."""
+    """Return an Airflow connection, with the name of the variable in place of a secret."""
     text = SERVICES["airflow-scheduler"]["environment"][f"AIRFLOW_CONN_{name.upper()}"]
-    return dict(json.loads(DEFAULTED_VARIABLE.sub(r"\1", REQUIRED_VARIABLE.sub("", text))))
+    return dict(json.loads(REQUIRED_VARIABLE.sub(r"\1", text)))
 
 
 def targets(name: str) -> dict[str, str]:
@@ -67,8 +72,17 @@ def test_the_stack_has_all_parts_of_the_design() -> None:
     }  # fmt: skip
 
 
-def test_only_edc_needs_a_profile() -> None:
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"provider-edc", "consumer-edc"}
+def test_only_true_connector_and_its_databases_need_a_profile() -> None:
+    parts = {f"{party}-connector{part}" for party in ("provider", "consumer") for part in ("", "-mongo", "-storage")}
+    assert {
+        name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
+    } == dict.fromkeys(parts, ["true-connector"])
+
+
+@each_service
+def test_no_service_that_starts_by_default_waits_for_one_that_does_not(name: str) -> None:
+    if "profiles" not in SERVICES[name]:
+        assert not [needed for needed in SERVICES[name].get("depends_on", {}) if "profiles" in SERVICES[needed]]
 
 
 def test_the_aasx_server_is_published_on_5001() -> None:
@@ -100,7 +114,16 @@ def test_spark_has_a_master_without_rest_server_and_workers_that_wait_for_it() -
     assert master["environment"]["SPARK_MASTER_OPTS"] == "-Dspark.master.rest.enabled=false"
     assert "spark://spark-master:7077" in worker["command"][2]
     assert worker["depends_on"]["spark-master"]["condition"] == "service_healthy"
-    assert connection("spark_default")["host"] == "spark://spark-master"
+    spark = connection("spark_default")
+    assert f"{spark['host']}:{spark['port']}" == "spark://spark-master:7077"
+    assert spark["extra"] == {"deploy-mode": "client"}
+
+
+def test_workers_reach_the_spark_driver_in_the_scheduler() -> None:
+    # The driver announces the machine's name; a loopback address would leave the executors without a driver.
+    assert SERVICES["airflow-scheduler"]["hostname"] == "airflow-scheduler"
+    for name in ("airflow-scheduler", "spark-worker"):
+        assert SERVICES[name]["environment"].keys().isdisjoint({"SPARK_LOCAL_IP", "SPARK_LOCAL_HOSTNAME"})
 
 
 def test_workers_can_be_scaled() -> None:
@@ -221,28 +244,76 @@ def test_tasks_reach_the_api_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "service", "port"),
+    ("name", "service", "port", "path"),
     [
-        ("battery_pilot_provider_aas", "provider-aasx-server", 5001),
-        ("battery_pilot_consumer_aas", "consumer-aasx-server", 5001),
-        ("battery_pilot_orion", "orion", 1026),
-        ("battery_pilot_provider_connector", "provider-connector", 8080),
-        ("battery_pilot_consumer_connector", "consumer-connector", 8080),
+        ("battery_pilot_provider_aas", "provider-aasx-server", 5001, ""),
+        ("battery_pilot_consumer_aas", "consumer-aasx-server", 5001, ""),
+        ("battery_pilot_orion", "orion", 1026, ""),
+        ("battery_pilot_provider_connector", "provider-edc", 8081, "/management"),
+        ("battery_pilot_consumer_connector", "consumer-edc", 8081, "/management"),
     ],
 )
-def test_connections_lead_to_services_of_the_stack(name: str, service: str, port: int) -> None:
-    assert service in SERVICES
-    assert connection(name)["host"] == f"http://{service}:{port}"
+def test_connections_lead_to_services_of_the_stack(name: str, service: str, port: int, path: str) -> None:
+    assert "profiles" not in SERVICES[service]
+    assert connection(name)["host"] == f"http://{service}:{port}{path}"
 
 
-def test_the_connector_by_default_is_true_connector() -> None:
-    for party in ("provider", "consumer"):
-        extra = connection(f"battery_pilot_{party}_connector")["extra"]
-        assert extra["kind"] == "true_dsp"
-        assert extra["participant_id"] == party
-        assert SERVICES[f"{party}-connector"]["image"].startswith(
-            "ghcr.io/engineering-research-and-development/dsp-true-connector:"
+@pytest.mark.parametrize("party", ["provider", "consumer"])
+def test_the_connector_hook_accepts_the_connections(party: str) -> None:
+    from battery_pilot_airflow.hooks import party_of
+
+    content = connection(f"battery_pilot_{party}_connector")
+    found = party_of(
+        cast(
+            "Any",
+            SimpleNamespace(
+                conn_id=party,
+                host=content["host"],
+                port=None,
+                password=content["password"],
+                extra_dejson=content["extra"],
+            ),
         )
+    )
+    if party == "provider":
+        assert found.outbox_url == "http://outbox:8080"
+    else:
+        assert found.counterparty.participant_id == SERVICES["provider-edc"]["environment"]["EDC_PARTICIPANT_ID"]
+
+
+@pytest.mark.parametrize("party", ["provider", "consumer"])
+def test_edc_and_its_connection_agree(party: str) -> None:
+    environment, content = SERVICES[f"{party}-edc"]["environment"], connection(f"battery_pilot_{party}_connector")
+    assert content["extra"]["participant_id"] == environment["EDC_PARTICIPANT_ID"] == party
+    assert content["host"].endswith(
+        f":{environment['WEB_HTTP_MANAGEMENT_PORT']}{environment['WEB_HTTP_MANAGEMENT_PATH']}"
+    )
+    assert REQUIRED_VARIABLE.sub(r"\1", environment["WEB_HTTP_MANAGEMENT_AUTH_KEY"]) == content["password"]
+    assert content["password"] == f"{party.upper()}_CONNECTOR_API_KEY"
+
+
+def test_the_consumer_asks_the_protocol_address_of_the_provider() -> None:
+    extra = connection("battery_pilot_consumer_connector")["extra"]
+    environment = SERVICES["provider-edc"]["environment"]
+    assert extra["counterparty_id"] == environment["EDC_PARTICIPANT_ID"]
+    assert extra["counterparty_url"] == f"{environment['EDC_DSP_CALLBACK_ADDRESS']}/2025-1"
+    assert extra["protocol"] == "dataspace-protocol-http:2025-1"
+
+
+def test_the_outbox_serves_what_the_provider_releases_and_nothing_else() -> None:
+    configuration = (ROOT / "docker" / "outbox" / "nginx.conf").read_text(encoding="utf-8")
+    lake = Path(SERVICES["airflow-scheduler"]["environment"]["BATTERY_PILOT_LAKE"])
+    assert re.findall(r"^\s*root (\S+);", configuration, re.MULTILINE) == [str(outbox(Lake(lake / "provider")))]
+    assert re.findall(r"^\s*listen (\d+);", configuration, re.MULTILINE) == ["8080"]
+    assert connection("battery_pilot_provider_connector")["extra"]["asset_base_url"] == "http://outbox:8080"
+    assert "ports" not in SERVICES["outbox"]
+
+
+def test_airflow_gets_every_setting_of_the_library() -> None:
+    assert settings.__doc__
+    known = set(re.findall(r"``(BATTERY_PILOT_[A-Z_]+)``", settings.__doc__))
+    assert known
+    assert {name for name in SERVICES["airflow-scheduler"]["environment"] if name.startswith("BATTERY_")} == known
 
 
 def test_the_provider_catalogue_names_the_address_of_its_connector() -> None:
@@ -287,6 +358,7 @@ def test_every_pool_of_the_dags_is_made() -> None:
     used = set(re.findall(r'pool="(\w+)"', dags))
     pools = json.loads((ROOT / "docker" / "airflow" / "pools.json").read_text(encoding="utf-8"))
     assert used == pools.keys()
+    assert {name: pool["slots"] for name, pool in pools.items()} == POOLS
 
 
 def read_variables(path: Path) -> dict[str, str]:
@@ -301,8 +373,7 @@ def test_the_example_environment_names_every_required_variable() -> None:
 
 def test_the_example_environment_has_no_secret() -> None:
     for name, value in read_variables(ROOT / ".env.example").items():
-        # The password of TRUE Connector is fixed in its code and public.
-        if SECRET_NAME.search(name) and not name.endswith("_CONNECTOR_PASSWORD"):
+        if SECRET_NAME.search(name):
             assert value == "", name
 
 
@@ -316,7 +387,7 @@ def test_make_env_fills_every_secret_with_another_value(tmp_path: Path) -> None:
     assert make_env(target).returncode == 0
     variables = read_variables(target)
     assert variables.keys() == read_variables(ROOT / ".env.example").keys()
-    secrets = [value for name, value in variables.items() if SECRET_NAME.search(name) and value != "password"]
+    secrets = [value for name, value in variables.items() if SECRET_NAME.search(name)]
     assert all(len(value) >= 16 for value in secrets)
     assert len(secrets) == len(set(secrets))
     assert target.stat().st_mode & 0o077 == 0

@@ -25,7 +25,7 @@ def test_a_partition_shows_what_was_published_last_and_nothing_else(tmp_path):
     lake.publish("cycles", JANUARY, staged(lake, "new"))
     folder = lake.current("cycles", JANUARY)
     assert (folder / "data.txt").read_text() == "new"
-    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    assert folder == lake.current("cycles", JANUARY)
 
 
 def test_a_run_killed_before_the_pointer_moved_leaves_the_old_partition(tmp_path):
@@ -35,6 +35,7 @@ def test_a_run_killed_before_the_pointer_moved_leaves_the_old_partition(tmp_path
     assert lake.current("cycles", JANUARY) == kept
     lake.publish("cycles", JANUARY, staged(lake, "new"))
     assert not (kept.parent / "left-behind").exists()
+    assert lake.current("cycles", JANUARY) != kept
 
 
 def test_a_window_that_was_never_written_has_no_data(tmp_path):
@@ -43,13 +44,29 @@ def test_a_window_that_was_never_written_has_no_data(tmp_path):
     assert lake.windows("cycles") == []
 
 
-def test_until_gives_the_windows_that_end_in_time_in_order(tmp_path):
+def test_windows_come_in_order(tmp_path):
     lake = Lake(tmp_path)
-    second = lake.publish("cycles", FEBRUARY, staged(lake, "2"))
-    first = lake.publish("cycles", JANUARY, staged(lake, "1"))
+    for window in (FEBRUARY, JANUARY):
+        lake.publish("cycles", window, staged(lake, "x"))
     assert lake.windows("cycles") == [JANUARY, FEBRUARY]
-    assert lake.until("cycles", JANUARY.end) == [first]
-    assert lake.until("cycles", FEBRUARY.end) == [first, second]
+
+
+def test_who_reads_the_former_content_may_finish(tmp_path):
+    lake = Lake(tmp_path)
+    read = lake.publish("cycles", JANUARY, staged(lake, "1"))
+    lake.publish("cycles", JANUARY, staged(lake, "2"))
+    assert (read / "data.txt").read_text() == "1"
+    lake.publish("cycles", JANUARY, staged(lake, "3"))
+    assert not read.exists()
+
+
+def test_two_publishers_at_once_leave_one_whole_partition(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    lake = Lake(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: lake.publish("cycles", JANUARY, staged(lake, str(n))), range(20)))
+    assert (lake.current("cycles", JANUARY) / "data.txt").is_file()
 
 
 def test_an_empty_or_zoneless_window_is_refused():
@@ -58,6 +75,8 @@ def test_an_empty_or_zoneless_window_is_refused():
         Window(now, now)
     with pytest.raises(InputError, match="time zone"):
         Window(now.replace(tzinfo=None), now)
+    with pytest.raises(InputError, match="to the second"):
+        Window(now, now.replace(microsecond=1))
     with pytest.raises(InputError, match="window key"):
         Window.parse("january")
 

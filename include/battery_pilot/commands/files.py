@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,9 @@ def register(commands: Any) -> None:
 
     cycles = commands.add_parser("cycles", help="summarise the cycles of a cycler file")
     cycles.add_argument("file", type=Path)
-    cycles.add_argument("--minimum-voltage", type=float, metavar="VOLT", help="end of a full discharge")
-    cycles.add_argument("--maximum-voltage", type=float, metavar="VOLT", help="end of a full charge")
-    cycles.add_argument("--rated-capacity", type=float, metavar="AH", help="rated capacity")
+    cycles.add_argument("--minimum-voltage", type=_positive_number, metavar="VOLT", help="end of a full discharge")
+    cycles.add_argument("--maximum-voltage", type=_positive_number, metavar="VOLT", help="end of a full charge")
+    cycles.add_argument("--rated-capacity", type=_positive_number, metavar="AH", help="rated capacity")
     cycles.add_argument("--json", action="store_true", help="print a JSON list, one object a cycle")
     cycles.set_defaults(run=_cycles)
 
@@ -61,6 +62,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def _positive_number(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 
@@ -121,6 +129,8 @@ def _ratings(chosen: argparse.Namespace) -> Ratings | None:
             "--rated-capacity, --minimum-voltage and --maximum-voltage belong together: give all three or none"
         )
     capacity_ah, minimum_volt, maximum_volt = given
+    if minimum_volt >= maximum_volt:
+        raise InputError(f"--minimum-voltage {minimum_volt:g} is not below --maximum-voltage {maximum_volt:g}")
     return Ratings(
         rated_capacity_ah=capacity_ah, minimum_voltage_volt=minimum_volt, maximum_voltage_volt=maximum_volt
     )
@@ -139,7 +149,11 @@ def _simulate(chosen: argparse.Namespace) -> int:
         start=chosen.start,
         cycles_per_month=chosen.cycles_per_month,
     )
-    content = asdict(fleet)
+    content = {
+        **asdict(fleet),
+        "folder": str(fleet.folder),
+        "landing_dates": [landing.isoformat() for landing in fleet.landing_dates],
+    }
     (print_json if chosen.json else print_fields)(content)
     return 0
 

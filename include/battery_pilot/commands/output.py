@@ -19,7 +19,7 @@ def print_fields(content: Mapping[str, Any], indent: str = "") -> None:
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
             print_fields(value, indent + "  ")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
             for number, item in enumerate(value, 1):
                 print(f"{indent}{name} {number}")
                 print_fields(item, indent + "  ")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.commands.output import print_fields, print_json
+from battery_pilot.errors import PassportError
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +46,10 @@ def _validate(chosen: argparse.Namespace) -> int:
 def _show(chosen: argparse.Namespace) -> int:
     from battery_pilot.passport.reading import read_file
 
-    passport = read_file(chosen.file)
+    try:
+        passport = read_file(chosen.file)
+    except PassportError as error:
+        raise PassportError(f"{chosen.file}: {str(error).removeprefix(f'{chosen.file}: ')}") from error
     content = {"battery_id": passport.battery_id, "as_of": passport.as_of.isoformat(), "values": passport.values}
     (print_json if chosen.json else print_fields)(content)
     return 0

@@ -89,9 +89,9 @@ def submodel_id(owner: str, segment: str) -> str:
 def slug(battery_id: str) -> str:
     """Return a name for a battery that is safe as file name and as NGSI id, and that no other battery id gets.
 
-    Small letters, digits and hyphens stay. A capital letter becomes ``_`` and the small one, because some file systems
-    do not tell them apart; any other byte becomes ``_`` and three digits. Names that would be too long become a SHA-256
-    digest and ``_``, an ending that nothing else has.
+    Letters, digits and hyphens stay, any other byte becomes ``_`` and three digits. Names that would be too long become
+    a SHA-256 digest and ``_``, an ending that nothing else has. Ids that differ in nothing but case get slugs that
+    differ in nothing but case, which some file systems do not tell apart: the master data do not accept such pairs.
 
     :raises InputError: the battery id is empty.
     """
@@ -107,11 +107,7 @@ def slug(battery_id: str) -> str:
 
 def _slug_character(byte: int) -> str:
     character = chr(byte)
-    if re.fullmatch("[a-z0-9-]", character):
-        return character
-    if re.fullmatch("[A-Z]", character):
-        return "_" + character.lower()
-    return f"_{byte:03d}"
+    return character if re.fullmatch("[A-Za-z0-9-]", character) else f"_{byte:03d}"
 
 
 def _checked_base(base: str) -> str:

@@ -72,7 +72,8 @@ def read_master(folder: Path) -> MasterData:
     models_are_complete = not problems
     batteries = _read_table(folder, "batteries", BatteryItem, problems)
     problems += _duplicates(models, "model_id", lambda model: (model.model_id,))
-    problems += _duplicates(batteries, "battery_id", lambda battery: (battery.battery_id,))
+    # Files are named after batteries, and some file systems ignore the case of names.
+    problems += _duplicates(batteries, "battery_id", lambda battery: (battery.battery_id.casefold(),))
     if models_are_complete:
         problems += _unknown_models(models, batteries)
         problems += _shared_serial_numbers(models, batteries)
@@ -234,13 +235,14 @@ def _explain(place: str, error: ValidationError) -> Iterator[str]:
 
 
 def _duplicates(rows: Iterable[_Row[Record]], column: str, key: Callable[[Record], tuple[str, ...]]) -> list[str]:
-    """Find rows with the same key; its last part is what stands in the column."""
+    """Find rows with the same key."""
     first: dict[tuple[str, ...], str] = {}
     problems = []
     for row in rows:
         values = key(row.record)
         if values in first:
-            problems.append(f"{row.place}, column {column}: {values[-1]} stands already in {first[values]}")
+            value = getattr(row.record, column)
+            problems.append(f"{row.place}, column {column}: {value} stands already in {first[values]}")
         first.setdefault(values, row.place)
     return problems
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from battery_pilot.errors import NegotiationFailed
+from battery_pilot.errors import NegotiationFailed, NotFound, ServerRefused
 from battery_pilot.lake import Lake, write_bytes
 from battery_pilot.pipeline.build import shard
 from battery_pilot.pipeline.bundle import MAXIMUM_BYTES
@@ -80,7 +80,11 @@ def settle_negotiations(journal: ContractJournal, party: ConnectorParty, run: st
     for contract in journal.wanted(run):
         if contract.agreement_id or contract.error or not contract.negotiation_id:
             continue
-        negotiation = party.connector.negotiation(contract.negotiation_id)
+        try:
+            negotiation = party.connector.negotiation(contract.negotiation_id)
+        except NotFound:
+            journal.put(replace(contract, error=f"our connector has lost negotiation {contract.negotiation_id}"))
+            continue
         if negotiation.state is NegotiationState.FINALIZED:
             journal.put(replace(contract, agreement_id=negotiation.agreement_id))
         elif negotiation.state is NegotiationState.TERMINATED:
@@ -107,10 +111,11 @@ def start_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -
 def _still_open(party: ConnectorParty, contract: Contract) -> bool:
     if contract.transfer_id is None:
         return False
-    return party.connector.transfer_state(contract.transfer_id).state in (
-        TransferState.REQUESTED,
-        TransferState.STARTED,
-    )
+    try:
+        state = party.connector.transfer_state(contract.transfer_id).state
+    except NotFound:
+        return False
+    return state in (TransferState.REQUESTED, TransferState.STARTED)
 
 
 def settle_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -> int:
@@ -121,9 +126,7 @@ def settle_transfers(journal: ContractJournal, party: ConnectorParty, run: str) 
             continue
         transfer = party.connector.transfer_state(contract.transfer_id)
         if transfer.state is TransferState.TERMINATED:
-            journal.put(
-                replace(contract, transfer_id=None, error=transfer.error or "the counterparty gave no reason")
-            )
+            journal.put(_fruitless(contract, transfer.error or "the counterparty gave no reason"))
         elif transfer.state not in (TransferState.STARTED, TransferState.COMPLETED):
             pending += 1
     return pending
@@ -144,30 +147,44 @@ def contract_counts(journal: ContractJournal, run: str) -> dict[str, int]:
     contracts = journal.wanted(run)
     agreements = sum(contract.agreement_id is not None for contract in contracts)
     refused = [contract for contract in contracts if contract.error]
+    reason = f"; {refused[0].asset_id}: {refused[0].error}" if refused else ": no negotiation has ended"
     for contract in refused:
         log.warning("no contract for %s: %s", contract.asset_id, contract.error)
     if contracts and not agreements:
-        raise NegotiationFailed(
-            f"none of {len(contracts)} offers led to a contract; {refused[0].asset_id}: {refused[0].error}"
-        )
+        raise NegotiationFailed(f"none of {len(contracts)} offers led to a contract{reason}")
     return {"agreements": agreements, "refused": len(refused)}
 
 
 def pull(lake: Lake, journal: ContractJournal, party: ConnectorParty, run: str) -> dict[str, int]:
-    """Fetch the data of every started transfer into the lake.
+    """Fetch the data of every started transfer into the lake; what is refused or too large costs only itself.
 
-    :return: ``pulled``, ``bytes``.
+    :return: ``pulled``, ``failed``, ``bytes``.
+    :raises NegotiationFailed: if every transfer was refused; the message carries a reason.
     """
     pulled = size = 0
+    failed: list[Contract] = []
     for contract in journal.wanted(run):
         if contract.transfer_id is None:
             continue
-        data = party.connector.fetch(contract.transfer_id, maximum_bytes=MAXIMUM_BYTES)
+        try:
+            data = party.connector.fetch(contract.transfer_id, maximum_bytes=MAXIMUM_BYTES)
+        except ServerRefused as refusal:
+            log.warning("no data of %s: %s", contract.asset_id, refusal)
+            failed.append(_fruitless(contract, str(refusal)))
+            journal.put(failed[-1])
+            continue
         write_bytes(pulled_file(lake, contract), data)
         pulled += 1
         size += len(data)
-    log.info("pulled %d bundles, %d bytes", pulled, size)
-    return {"pulled": pulled, "bytes": size}
+    if failed and not pulled:
+        raise NegotiationFailed(f"none of {len(failed)} transfers gave data; {failed[0].asset_id}: {failed[0].error}")
+    log.info("pulled %d bundles, %d bytes; %d failed", pulled, size, len(failed))
+    return {"pulled": pulled, "failed": len(failed), "bytes": size}
+
+
+def _fruitless(contract: Contract, reason: str) -> Contract:
+    """Return a contract whose transfer came to nothing: the next run looks for an agreement that still holds."""
+    return replace(contract, negotiation_id=None, agreement_id=None, transfer_id=None, error=reason)
 
 
 def pulled_file(lake: Lake, contract: Contract) -> Path:

@@ -23,7 +23,7 @@ SMALL_FLEET = 200
 
 
 def check_rejects(lake: Lake, window: Window, threshold_percent: float) -> dict[str, Any]:
-    """Compare the share of rejected files with the threshold and write them to the quarantine list.
+    """Compare the share of rejected files with the threshold.
 
     :param threshold_percent: highest share of rejects that a run accepts, 0..100.
     :return: ``files_read``, ``files_rejected``.

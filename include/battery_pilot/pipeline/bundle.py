@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,9 @@ import rfc8785
 
 from battery_pilot.errors import PassportError
 from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, reconstruct, verify_chain
+from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
-from battery_pilot.passport.reading import ReadPassport, read_passport
+from battery_pilot.passport.reading import ReadPassport, parse_json, read_passport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,31 +50,32 @@ def make_bundle(view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tie
 def read_bundle(data: bytes) -> Bundle:
     """Check a bundle from a counterparty and return its content.
 
-    Checked are: size, form, the passport's AAS (strictly), the chain of hashes, and that the passport is the newest
-    state that the chain commits to.
+    Checked are: size, form, the passport's AAS (strictly), the chain of hashes, that the passport is the newest state
+    that the chain commits to, and that all of it is of the tier that the bundle claims.
 
     :raises PassportError: naming what is wrong.
     """
-    if len(data) > MAXIMUM_BYTES:
-        raise PassportError(f"bundle: {len(data)} bytes, at most {MAXIMUM_BYTES} are accepted")
+    content = parse_json(data, maximum_bytes=MAXIMUM_BYTES)
     try:
-        content = json.loads(data)
-        if content["format"] != FORMAT:
-            raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
-        tier = Tier(content["tier"])
-        view = rfc8785.dumps(content["passport"])
-        entries = [DisclosedEntry.model_validate(entry) for entry in content["history"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return _checked(content)
+    # Numbers beyond what canonical JSON can hold and times beyond the calendar come to light only in the checks.
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise PassportError(f"bundle: not of the form {FORMAT}: {type(error).__name__}: {error}") from error
+
+
+def _checked(content: dict[str, Any]) -> Bundle:
+    if content["format"] != FORMAT:
+        raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
+    tier = Tier(content["tier"])
+    view = rfc8785.dumps(content["passport"])
+    entries = [DisclosedEntry.model_validate(entry) for entry in content["history"]]
     passport = read_passport(view, maximum_bytes=MAXIMUM_BYTES)
     verify_chain(entries, tier)
-    _check_current(passport, view, entries)
+    _check_current(passport, view, entries, tier)
     return Bundle(passport, tier, reconstruct(entries))
 
 
-def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedEntry]) -> None:
-    import hashlib
-
+def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedEntry], tier: Tier) -> None:
     if not entries:
         raise PassportError(
             f"bundle of battery {passport.battery_id}: it carries no history to verify the passport against"
@@ -83,8 +85,14 @@ def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedE
         raise PassportError(
             f"bundle of battery {passport.battery_id}: its history is of {', '.join(sorted(foreign))}"
         )
+    closed = {own for entry in entries for own in entry.seals if not is_visible(own, tier)}
+    if closed:
+        raise PassportError(
+            f"bundle of battery {passport.battery_id}: it claims the tier {tier}, but its history discloses values of "
+            f"{', '.join(sorted(closed))}"
+        )
     newest = max(entries, key=lambda entry: (entry.as_of, entry.version))
-    if newest.view_sha256 != hashlib.sha256(view).hexdigest():
+    if newest.view_sha256 != hashlib.sha256(view).hexdigest() or newest.as_of != passport.as_of:
         raise PassportError(
             f"bundle of battery {passport.battery_id}: the passport differs from version {newest.version} of its history"
         )

@@ -35,14 +35,19 @@ def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
     if not landing.is_dir():
         raise InputError(f"landing folder {landing} does not exist: create it or set BATTERY_PILOT_LANDING")
     manifest = manifest_of(lake, window)
-    records = (
-        {"path": str(path), "arrived_on": day.isoformat()}
-        for day, folder in _partitions(landing)
-        if window.start <= day < window.end
-        for path in _files(folder)
-    )
-    count = write_lines(manifest, records)
-    warnings = _unprocessed_before(lake, landing, window)
+    unwritable: list[Path] = []
+
+    def records() -> Iterator[dict[str, str]]:
+        for day, folder in _partitions(landing):
+            if window.start <= day < window.end:
+                for path in _files(folder):
+                    if _is_utf8(path):
+                        yield {"path": str(path), "arrived_on": day.isoformat()}
+                    else:
+                        unwritable.append(path)
+
+    count = write_lines(manifest, records())
+    warnings = [*_left_out(unwritable), *_unprocessed_before(lake, landing, window)]
     log.info("discovered %d files in %s for window %s", count, landing, window.key)
     for warning in warnings:
         log.warning(warning)
@@ -70,6 +75,22 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             yield path
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _left_out(paths: list[Path]) -> list[str]:
+    """Say which files cannot be named in a manifest."""
+    if not paths:
+        return []
+    first = str(paths[0]).encode("utf-8", "backslashreplace").decode()
+    return [f"{len(paths)} files were left out because their names are not UTF-8, the first is {first}: rename them"]
 
 
 def _unprocessed_before(lake: Lake, landing: Path, window: Window) -> list[str]:

@@ -65,11 +65,13 @@ def _of_conditions(lake: Lake) -> Iterator[Record]:
 
 
 def _of_bundles(bundles: Iterable[Bundle]) -> Iterator[Record]:
+    named = [(path, name) for name, path in value_paths().items()]
     for bundle in bundles:
         # A corrected state has the same as_of as the one that it corrects, and comes after it.
         newest: dict[datetime, Mapping[str, Any]] = dict(bundle.states)
         for as_of, values in newest.items():
-            found = {name: values[path] for name, path in value_paths().items() if path in values}
+            # What a counterparty calls a capacity may be a text.
+            found = {name: values[path] for path, name in named if isinstance(values.get(path), (int, float))}
             yield {"battery_id": bundle.passport.battery_id, "as_of": as_of, **found}
 
 

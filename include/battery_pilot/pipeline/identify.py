@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Set
     from pathlib import PurePath
 
-_BOUNDARY = re.compile(r"[A-Za-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _longest(name: str, known: Set[str]) -> str | None:
 
 def _candidates(name: str) -> Iterator[str]:
     """Yield every part of a name that begins and ends at a boundary between words."""
-    words = [match.span() for match in _BOUNDARY.finditer(name)]
+    words = [match.span() for match in _WORD.finditer(name)]
     for first, (start, _) in enumerate(words):
         for _, end in words[first:]:
             yield name[start:end]

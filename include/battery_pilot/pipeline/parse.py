@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import AnalysisError, InputError, ReadError
@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 50_000
 """Rows of one record batch: bounds a worker's memory whatever the size of a file."""
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing was measured before; an instrument whose clock was never set begins to count here."""
+
+LONGEST_TEST_SECOND = 100 * 365.25 * 86400
+"""A longer test time is a wrong number; far beyond, it would not even fit into a time."""
 
 
 def schema() -> pa.Schema:
@@ -93,7 +99,12 @@ def parse(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime
 
 def rejected(path: Path, reason: str) -> pa.RecordBatch:
     """Return the record of a file that cannot be used."""
-    return _records([{"kind": "file", "source_path": str(path), "reason": reason}])
+    return _records([{"kind": "file", "source_path": _writable(str(path)), "reason": _writable(reason)}])
+
+
+def _writable(text: str) -> str:
+    """Return a text that can be written as UTF-8: not every file name is."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _accept(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime) -> list[pa.RecordBatch]:
@@ -104,11 +115,16 @@ def _accept(path: Path, arrived_on: datetime, known: Set[str], not_after: dateti
     measurement = read(path)
     stated = measurement.metadata.get("battery_id") or measurement.metadata.get("cell_id")
     found = identify(path, str(stated) if stated else None, known)
+    _demand_test_time(measurement.table)
     table, time_warning = _with_identity(measurement, found.battery_id, arrived_on)
     _demand_past(table, not_after)
     spectra, spectrum_warnings = _spectra(measurement, table) if measurement.kind == "impedance" else ([], [])
     warnings = [*measurement.warnings, *filter(None, (found.warning, time_warning)), *spectrum_warnings]
-    common = {"source_path": str(path), "source_sha256": measurement.source_sha256, "battery_id": found.battery_id}
+    common = {
+        "source_path": _writable(str(path)),
+        "source_sha256": measurement.source_sha256,
+        "battery_id": found.battery_id,
+    }
     batches = [_records([{**common, "kind": "file", "format": measurement.format, "warnings": warnings}])]
     batches.extend(_rows(table, measurement))
     if spectra:
@@ -139,15 +155,31 @@ def _with_identity(measurement: Measurement, battery_id: str, arrived_on: dateti
     return table.set_column(index, "measured_at", filled), warning
 
 
-def _demand_past(table: pa.Table, not_after: datetime) -> None:
+def _demand_test_time(table: pa.Table) -> None:
     import pyarrow.compute as pc
 
-    newest = pc.max(table["measured_at"]).as_py()
-    if newest is not None and newest >= not_after:
+    if "test_time_second" not in table.column_names:
+        return
+    longest = pc.max(pc.abs(table["test_time_second"])).as_py()
+    if longest > LONGEST_TEST_SECOND:
+        raise InputError(f"a test time of {longest:g} s is more than a hundred years: check the unit of the column")
+
+
+def _demand_past(table: pa.Table, not_after: datetime) -> None:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    # NumPy's times compare and print even where the year has five digits.
+    found = pc.min_max(table["measured_at"])
+    oldest, newest = (found[key].cast("int64").as_py() for key in ("min", "max"))
+    oldest, newest = (np.datetime64(moment, "us") for moment in (oldest, newest))
+    if newest >= np.datetime64(not_after.astimezone(UTC).replace(tzinfo=None), "us"):
         raise InputError(
-            f"measured at {newest.isoformat()}, after the end of its landing window: check the instrument's clock, or put "
-            "the file into the landing folder of its day"
+            f"measured at {newest} UTC, after the end of its landing window: check the instrument's clock, or put the "
+            "file into the landing folder of its day"
         )
+    if oldest < np.datetime64(EARLIEST.replace(tzinfo=None), "us"):
+        raise InputError(f"measured at {oldest} UTC, before {EARLIEST:%Y}: check the instrument's clock")
 
 
 def _rows(table: pa.Table, measurement: Measurement) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 CHUNK = 100
 """Passports that are held in memory at once."""
+
+LONGEST_NAME = 160
+"""With the prefix it is still an asset id that every connector takes."""
 
 
 def push(lake: Lake, window: Window, server: AasServer, history: HistoryStore, base_iri: str) -> dict[str, int]:
@@ -100,7 +104,7 @@ def outbox(lake: Lake) -> Path:
 
 
 def _release(lake: Lake, history: HistoryStore, party: ConnectorParty, passport: Passport, tier: Tier) -> Offer:
-    name = slug(passport.battery_id)
+    name = _offer_name(passport.battery_id)
     relative = f"{tier}/{shard(name)}/{name}.json"
     view = json.loads(canonical_json(passport.view(tier)))
     write_bytes(outbox(lake) / relative, make_bundle(view, history.entries(passport.battery_id), tier))
@@ -112,6 +116,11 @@ def _release(lake: Lake, history: HistoryStore, party: ConnectorParty, passport:
         tier=tier,
         properties={"batteryId": passport.battery_id, "tier": tier.value},
     )
+
+
+def _offer_name(battery_id: str) -> str:
+    name = slug(battery_id)
+    return name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest() + "_"
 
 
 def _is_older(history: HistoryStore, passport: Passport) -> bool:

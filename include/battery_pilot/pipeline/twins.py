@@ -16,10 +16,10 @@ from battery_pilot.pipeline.entities import battery_entity, prediction_entity
 from battery_pilot.pipeline.health_history import write_states
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from battery_pilot.pipeline.contracts import ContractJournal
+    from battery_pilot.pipeline.contracts import Contract, ContractJournal
     from battery_pilot.services.aas_server import AasServer
     from battery_pilot.services.orion import Orion
 
@@ -33,26 +33,39 @@ def verify(lake: Lake, journal: ContractJournal, run: str) -> dict[str, Any]:
 
     :return: ``verified``, ``rejected``, ``states``, ``quarantine`` (path of the list).
     """
-    good: list[str] = []
+    good: dict[str, str] = {}
     bad: list[dict[str, str]] = []
 
     def states() -> Iterator[Bundle]:
-        for asset_id, path in _pulled(lake, journal, run):
+        for contract, path in _pulled(lake, journal, run):
             try:
                 bundle = read_bundle(path.read_bytes())
+                _demand_offered(bundle, contract, good)
             except PassportError as error:
-                log.warning("rejected %s: %s", asset_id, error)
-                bad.append({"file": asset_id, "reason": str(error)})
+                log.warning("rejected %s: %s", contract.asset_id, error)
+                bad.append({"file": contract.asset_id, "reason": str(error)})
                 continue
-            good.append(asset_id)
+            good[contract.battery_id] = contract.asset_id
             yield bundle
 
     count = write_states(lake, states())
-    write_lines(verified_file(lake, run), good)
+    write_lines(verified_file(lake, run), good.values())
     quarantine = lake.file("quarantine", f"{_name(run)}.jsonl")
     write_lines(quarantine, bad)
     log.info("verified %d bundles with %d states, rejected %d", len(good), count, len(bad))
     return {"verified": len(good), "rejected": len(bad), "states": count, "quarantine": str(quarantine)}
+
+
+def _demand_offered(bundle: Bundle, contract: Contract, good: Mapping[str, str]) -> None:
+    """Check that a bundle is of the battery that was offered, and of no battery that another asset brought already.
+
+    :param good: battery to asset of the bundles before.
+    """
+    battery_id = bundle.passport.battery_id
+    if battery_id != contract.battery_id:
+        raise PassportError(f"bundle of battery {battery_id}: it was offered as that of {contract.battery_id}")
+    if battery_id in good:
+        raise PassportError(f"bundle of battery {battery_id}: {good[battery_id]} is of the same battery")
 
 
 def update_twins(lake: Lake, journal: ContractJournal, run: str, server: AasServer) -> dict[str, int]:
@@ -126,8 +139,8 @@ def write_back(
 def verified(lake: Lake, journal: ContractJournal, run: str) -> Iterator[Bundle]:
     """Yield the bundles of a run that were found good, checked again: the lake is no safer than the wire."""
     good = set(read_lines(verified_file(lake, run)))
-    for asset_id, path in _pulled(lake, journal, run):
-        if asset_id in good:
+    for contract, path in _pulled(lake, journal, run):
+        if contract.asset_id in good:
             yield read_bundle(path.read_bytes())
 
 
@@ -136,11 +149,11 @@ def verified_file(lake: Lake, run: str) -> Path:
     return lake.root / "manifests" / "verified" / f"{_name(run)}.jsonl"
 
 
-def _pulled(lake: Lake, journal: ContractJournal, run: str) -> Iterable[tuple[str, Path]]:
+def _pulled(lake: Lake, journal: ContractJournal, run: str) -> Iterator[tuple[Contract, Path]]:
     for contract in journal.wanted(run):
         path = pulled_file(lake, contract)
         if contract.transfer_id is not None and path.exists():
-            yield contract.asset_id, path
+            yield contract, path
 
 
 def _name(run: str) -> str:

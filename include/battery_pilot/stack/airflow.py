@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import requests
 
 from battery_pilot.errors import TerminalError
-from battery_pilot.lake import write_json
 from battery_pilot.stack import processes
 from battery_pilot.stack.ports import HOST, free_ports
 from battery_pilot.stack.project import BIN, ROOT
@@ -44,9 +43,15 @@ def secrets_of(folder: Path) -> Secrets:
         made = Secrets(
             secrets.token_urlsafe(12), secrets.token_hex(40), secrets.token_hex(40), Fernet.generate_key().decode()
         )
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(made.__dict__), encoding="utf-8")
+        _write_private(path, made.__dict__)
     return Secrets(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _write_private(path: Path, content: Mapping[str, str]) -> None:
+    """Write a file that nobody but its owner can read at any moment."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(json.dumps(dict(content)), encoding="utf-8")
 
 
 def environment(folder: Path, *, port: int, database: str, extra: Mapping[str, str]) -> dict[str, str]:
@@ -100,8 +105,7 @@ def start(folder: Path, variables: Mapping[str, str]) -> int:
     :param folder: ``AIRFLOW_HOME``; gets ``airflow.log``.
     :param variables: result of :func:`environment`.
     """
-    write_json(folder / "passwords.json", {USER: secrets_of(folder).password})
-    (folder / "passwords.json").chmod(0o600)
+    _write_private(folder / "passwords.json", {USER: secrets_of(folder).password})
     return processes.start(
         [str(BIN / "airflow"), "standalone"], environment=variables, log_file=folder / "airflow.log", folder=ROOT
     )

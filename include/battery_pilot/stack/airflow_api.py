@@ -81,23 +81,25 @@ class AirflowApi:
         answer = self._request("POST", f"{self._base}/dags/{dag_id}/dagRuns", json=body)
         return str(answer["dag_run_id"])
 
-    def backfill(
-        self, dag_id: str, first: datetime, last: datetime, conf: dict[str, Any], *, reprocess: str = "none"
-    ) -> int:
+    def run_again(self, dag_id: str, run_id: str) -> None:
+        """Clear all tasks of a run that has ended, so that it runs once more."""
+        path = f"{self._base}/dags/{dag_id}/dagRuns/{run_id}/clear"
+        self._request("POST", path, json={"dry_run": False, "only_failed": False})
+
+    def backfill(self, dag_id: str, first: datetime, last: datetime) -> int:
         """Start a backfill, one run after the other in order of time, and return its id.
 
         :param first: start of the first interval.
         :param last: start of the last interval.
-        :param reprocess: what to do with intervals that ran before: ``none``, ``failed`` or ``completed``.
         """
         body = {
             "dag_id": dag_id,
             "from_date": first.astimezone(UTC).isoformat(),
             "to_date": last.astimezone(UTC).isoformat(),
             "run_backwards": False,
-            "reprocess_behavior": reprocess,
+            "reprocess_behavior": "none",
             "max_active_runs": 1,
-            "dag_run_conf": conf,
+            "dag_run_conf": {},
         }
         return int(self._request("POST", f"{self._base}/backfills", json=body)["id"])
 
@@ -114,7 +116,7 @@ class AirflowApi:
         """
         deadline = time.monotonic() + patience_second
         while time.monotonic() < deadline:
-            runs = self.runs(dag_id, run_type="backfill")
+            runs = self.backfill_runs(dag_id)
             progress(runs)
             if len(runs) >= intervals and all(run.state in FINAL for run in runs):
                 return runs
@@ -142,14 +144,14 @@ class AirflowApi:
             time.sleep(0.5)
         raise TerminalError(f"run {run_id} of {dag_id} took longer than {patience_second:.0f} s")
 
-    def runs(self, dag_id: str, *, run_type: str | None = None) -> list[Run]:
-        """Return the runs of a DAG in order of their data intervals."""
-        found = self._list(f"/dags/{dag_id}/dagRuns", "dag_runs", order_by="logical_date")
-        return [
-            Run(dag_id, run["dag_run_id"], run["state"])
-            for run in found
-            if run_type is None or run["run_type"] == run_type
-        ]
+    def list_runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the runs of a DAG as the API describes them, in order of their data intervals."""
+        return list(self._list(f"/dags/{dag_id}/dagRuns", "dag_runs", order_by="logical_date"))
+
+    def backfill_runs(self, dag_id: str) -> list[Run]:
+        """Return the runs that backfills of a DAG made, in order of their data intervals."""
+        found = self.list_runs(dag_id)
+        return [Run(dag_id, run["dag_run_id"], run["state"]) for run in found if run["run_type"] == "backfill"]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run."""
@@ -164,6 +166,15 @@ class AirflowApi:
             if error.status == 404:
                 return None
             raise
+
+    def xcoms(self, dag_id: str, run_id: str) -> list[Any]:
+        """Return everything that the tasks of a run handed on, links included."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return [
+            self._request("GET", f"{self._base}{path}/{task['task_id']}/xcomEntries/{entry['key']}")["value"]
+            for task in self.tasks(dag_id, run_id)
+            for entry in self._list(f"{path}/{task['task_id']}/xcomEntries", "xcom_entries")
+        ]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """Return the log of a task as text."""

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.errors import TerminalError
+from battery_pilot.errors import InputError, TerminalError
 from battery_pilot.lake import Lake, read_lines, write_json
 from battery_pilot.simulate import simulate_fleet
 from battery_pilot.stack.outcome import count_servers, export_passports, report_frames
@@ -27,6 +27,7 @@ END = date(2026, 1, 1)
 """The simulated months end here: always in the past, because Airflow runs only intervals that have ended."""
 
 PATIENCE_SECOND = 3600.0
+MARKER = ".battery-pilot-demo"
 SCHEDULES = {
     "BATTERY_PILOT_PROVIDER_SCHEDULE": "0 0 1 * *",
     "BATTERY_PILOT_CONSUMER_SCHEDULE": "never",
@@ -62,6 +63,7 @@ class Progress:
         """Time a stage of the demo."""
         self.say(text)
         begin = time.monotonic()
+        self.stages[name] = 0.0  # keeps its place before the tasks inside it
         try:
             yield
         finally:
@@ -73,10 +75,10 @@ class Progress:
             self.last = text
             print(f"[{time.monotonic() - self.begin:5.0f} s] {text}", flush=True)
 
-    def add_tasks(self, dag: str, tasks: list[dict[str, Any]]) -> None:
-        """Add the durations of a run's tasks."""
+    def add_tasks(self, stage: str, tasks: list[dict[str, Any]]) -> None:
+        """Add the durations of a run's tasks, each below the stage that it is part of."""
         for task in tasks:
-            name = f"{dag}/{task['task_id']}"
+            name = f"{stage}.{task['task_id']}"
             self.stages[name] = round(self.stages.get(name, 0.0) + (task["duration"] or 0.0), 2)
 
 
@@ -88,8 +90,7 @@ def demo(root: Path, fleet: Fleet) -> int:
     """
     folders = Folders(root)
     progress = Progress()
-    down(folders)
-    shutil.rmtree(root, ignore_errors=True)
+    _clear(folders)
     with progress.stage("simulate", f"simulating {fleet.batteries} batteries over {fleet.months} months"):
         simulate_fleet(root, batteries=fleet.batteries, months=fleet.months, seed=fleet.seed, start=fleet.start)
     begin = time.monotonic()
@@ -112,13 +113,29 @@ def demo(root: Path, fleet: Fleet) -> int:
     return 0
 
 
+def _clear(folders: Folders) -> None:
+    """Stop and remove what an earlier demo left; a folder with anything else in it is not ours to empty.
+
+    :raises InputError: if the folder holds something that no demo made.
+    """
+    marker = folders.root / MARKER
+    if folders.root.exists() and any(folders.root.iterdir()) and not marker.exists():
+        raise InputError(
+            f"{folders.root} is not empty and was not made by a demo: choose another folder with --folder"
+        )
+    down(folders)
+    shutil.rmtree(folders.root, ignore_errors=True)
+    folders.root.mkdir(parents=True)
+    marker.touch()
+
+
 def _run(running: Stack, fleet: Fleet, progress: Progress) -> dict[str, Any]:
     api = running.api()
     summary: dict[str, Any] = {}
     with progress.stage("provide", f"provider DAG: backfill of {fleet.months} months"):
         summary.update(_provide(api, running.folders, fleet, progress))
     with progress.stage("train", "training DAG: Spark learns from the recorded states"):
-        train = _run_dag(api, "train_health_model", progress)
+        train = _run_dag(api, "train_health_model", "train", progress)
         learned = api.result("train_health_model", train.run_id, "train")
         progress.say(f"model {learned['version']}: error on held-out batteries {learned['mae']:.3f} percent points")
     with progress.stage("consume", "consumer DAG: negotiate, pull, verify, update, sync, score, write back"):
@@ -146,12 +163,12 @@ def _provide(api: AirflowApi, folders: Folders, fleet: Fleet, progress: Progress
         )
         progress.say(f"  {done} of {len(runs)} months done{': ' + ', '.join(tasks) if tasks else ''}")
 
-    api.backfill(dag, first, last, {})
+    api.backfill(dag, first, last)
     runs = api.wait_for_backfill(dag, fleet.months, patience_second=PATIENCE_SECOND, progress=show)
     totals: dict[str, Any] = defaultdict(int)
     for run in runs:
         _demand_success(api, run)
-        progress.add_tasks(dag, api.tasks(dag, run.run_id))
+        progress.add_tasks("provide", api.tasks(dag, run.run_id))
         built = api.result(dag, run.run_id, "build") or {}
         totals["files_read"] += built.get("files_read", 0)
         totals["batteries"] = max(totals["batteries"], built.get("batteries", 0))
@@ -173,7 +190,7 @@ def rejects(lake: Lake, landing: Path) -> list[dict[str, str]]:
 
 def _consume(api: AirflowApi, progress: Progress) -> dict[str, Any]:
     dag = "consume_passports"
-    run = _run_dag(api, dag, progress)
+    run = _run_dag(api, dag, "consume", progress)
     results = {task: api.result(dag, run.run_id, task) or {} for task in ("negotiate", "update", "sync", "score")}
     score = results["score"]
     return {
@@ -189,7 +206,7 @@ def _consume(api: AirflowApi, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _run_dag(api: AirflowApi, dag: str, progress: Progress) -> Run:
+def _run_dag(api: AirflowApi, dag: str, stage: str, progress: Progress) -> Run:
     api.wait_for_dag(dag)
     api.unpause(dag)
     run_id = api.trigger(dag)
@@ -200,7 +217,7 @@ def _run_dag(api: AirflowApi, dag: str, progress: Progress) -> Run:
         progress=lambda tasks: progress.say(f"  {tasks}" if tasks else ""),
     )
     _demand_success(api, run)
-    progress.add_tasks(dag, api.tasks(dag, run_id))
+    progress.add_tasks(stage, api.tasks(dag, run_id))
     return run
 
 

@@ -27,8 +27,10 @@ def demand_free(port: int, purpose: str, remedy: str) -> None:
     :param port: the port that is wanted.
     :param purpose: what for, for example "Airflow's web UI".
     :param remedy: what the user can do.
-    :raises InputError: if something listens there.
+    :raises InputError: if something listens there, or the number is none of a port.
     """
+    if not 0 < port < 65536:
+        raise InputError(f"port {port}, wanted for {purpose}, is no port: choose one between 1 and 65535")
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import psutil
 
 from battery_pilot.errors import TransientError
 
@@ -37,20 +38,25 @@ def stop(folder: Path, *, patience_second: float = 20) -> None:
 
     :raises TransientError: if it does not stop.
     """
-    pid_file = folder / "postmaster.pid"
-    try:
-        process_id = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
-    except (FileNotFoundError, IndexError, ValueError):
+    process = _server_of(folder)
+    if process is None:
         return
-    try:
-        # PostgreSQL's "fast shutdown": it ends its sessions and writes its state.
-        os.kill(process_id, signal.SIGINT)
-    except ProcessLookupError:
-        return
+    # PostgreSQL's "fast shutdown": it ends its sessions and writes its state.
+    process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + patience_second
-    while pid_file.exists():
+    while (folder / "postmaster.pid").exists() and process.is_running():
         if time.monotonic() > deadline:
             raise TransientError(
-                f"PostgreSQL in {folder} (process {process_id}) did not stop in {patience_second:.0f} s"
+                f"PostgreSQL in {folder} (process {process.pid}) did not stop in {patience_second:.0f} s"
             )
         time.sleep(0.05)
+
+
+def _server_of(folder: Path) -> psutil.Process | None:
+    """Return the running server of a data folder; a file left by a dead one may name somebody else's process."""
+    try:
+        process = psutil.Process(int((folder / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]))
+        is_ours = process.name() == "postgres" and str(folder) in process.cmdline()
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
+    return process if is_ours else None

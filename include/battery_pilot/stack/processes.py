@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+import psutil
+
 log = logging.getLogger(__name__)
 
 # A child of a shell's background job inherits an ignored SIGINT, and Airflow stops cleanly on SIGINT only.
@@ -69,8 +71,6 @@ def alive(process_id: int) -> bool:
 
 def started_at(process_id: int) -> float | None:
     """Return when a process started, or ``None`` where there is none: a number alone may belong to somebody else."""
-    import psutil
-
     try:
         return float(psutil.Process(process_id).create_time())
     except psutil.NoSuchProcess:
@@ -89,9 +89,6 @@ def _wait_gone(group: int, patience_second: float) -> bool:
 
 
 def _members(group: int) -> list[int]:
-    # psutil is a heavy import for the one call; it comes with the embedded PostgreSQL.
-    import psutil
-
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):

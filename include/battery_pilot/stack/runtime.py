@@ -141,10 +141,9 @@ def down(folders: Folders) -> bool:
     Every part is stopped even if another one resists; nothing happens where nothing runs.
     """
     found = False
-    state = read_json(folders.state) if folders.state.exists() else None
-    if state and processes.started_at(state["pid"]) == state["started"]:
+    if running(folders):
         found = True
-        processes.stop(state["pid"])
+        processes.stop(read_json(folders.state)["pid"])
     folders.state.unlink(missing_ok=True)
     problems = []
     for stop, folder in ((sandbox_down, folders.sandbox), (postgres.stop, folders.postgres)):
@@ -162,7 +161,7 @@ def running(folders: Folders) -> bool:
     if not folders.state.exists():
         return False
     state = read_json(folders.state)
-    return bool(processes.started_at(state["pid"]) == state["started"])
+    return state["started"] is not None and processes.started_at(state["pid"]) == state["started"]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from battery_pilot.errors import NegotiationFailed
 from battery_pilot_airflow.common import StageOperator, consumer_lake
 from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, OrionHook
+from battery_pilot_airflow.links import AasServerLink, ConnectorLink
 from battery_pilot_airflow.operators.spark import SparkJobOperator
 from battery_pilot_airflow.triggers.connector import ContractsTrigger
 
@@ -27,6 +28,7 @@ class _ContractsOperator(StageOperator):
     :param patience_second: how long to wait for all outcomes.
     """
 
+    operator_extra_links = (ConnectorLink(),)
     awaited: str
 
     def __init__(
@@ -56,8 +58,9 @@ class _ContractsOperator(StageOperator):
     def demand_settled(self, event: dict[str, Any]) -> None:
         """Raise if the wait ran out of time."""
         if event["status"] != "settled":
+            number = "an unknown number of" if event["pending"] is None else event["pending"]
             raise NegotiationFailed(
-                f"{event['pending']} {self.awaited} had no outcome after {self.patience_second:.0f} s: "
+                f"{number} {self.awaited} had no outcome after {self.patience_second:.0f} s: "
                 "look at the counterparty's connector, then run this task again"
             )
 
@@ -128,6 +131,8 @@ class UpdateTwinsOperator(StageOperator):
     :param aas_conn_id: connection of the server.
     """
 
+    operator_extra_links = (AasServerLink(),)
+
     def __init__(self, *, aas_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aas_conn_id = aas_conn_id
@@ -186,6 +191,8 @@ class WriteBackPredictionsOperator(StageOperator):
     :param aas_conn_id: connection of the consumer's AASX Server.
     :param orion_conn_id: connection of the context broker.
     """
+
+    operator_extra_links = (AasServerLink(),)
 
     def __init__(self, *, aas_conn_id: str, orion_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from battery_pilot.settings import load
 from battery_pilot_airflow.common import StageOperator, provider_lake, run_window
 from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, history_store
+from battery_pilot_airflow.links import AasServerLink, ConnectorLink
 from battery_pilot_airflow.operators.spark import SparkJobOperator
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class PushPassportsOperator(StageOperator):
     :param aas_conn_id: connection of the server.
     """
 
+    operator_extra_links = (AasServerLink(),)
+
     def __init__(self, *, aas_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aas_conn_id = aas_conn_id
@@ -112,6 +115,8 @@ class PublishOffersOperator(StageOperator):
 
     :param connector_conn_id: connection of the party's connector.
     """
+
+    operator_extra_links = (ConnectorLink(),)
 
     def __init__(self, *, connector_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -59,16 +59,17 @@ class ContractsTrigger(BaseTrigger):
 
         party = await ConnectorHook(self.connector_conn_id).aget_conn()
         journal = ContractJournal(Path(self.journal))
+        pending: int | None = None
         while True:
             try:
                 pending = await asyncio.to_thread(SETTLE[self.awaited], journal, party, self.run_key)
             except TransientError as error:
                 # The connector may be restarting; the deadline bounds our patience.
                 self.log.warning("the connector did not answer, asking again: %s", error)
-                pending = -1
-            if pending == 0:
-                yield TriggerEvent({"status": "settled"})  # type: ignore[no-untyped-call]
-                return
+            else:
+                if pending == 0:
+                    yield TriggerEvent({"status": "settled"})  # type: ignore[no-untyped-call]
+                    return
             if time.time() > self.deadline:
                 yield TriggerEvent({"status": "timeout", "pending": pending})  # type: ignore[no-untyped-call]
                 return

@@ -141,6 +141,13 @@ def test_a_battery_id_may_stand_there_once(tmp_path: Path) -> None:
     ]
 
 
+def test_battery_ids_cannot_differ_in_nothing_but_case(tmp_path: Path) -> None:
+    again = BATTERY | {"battery_id": "bp-1", "serial_number": "S2"}
+    assert problems(write(tmp_path, table(MODEL), table(BATTERY, again))) == [
+        "batteries.csv, line 3, column battery_id: bp-1 stands already in batteries.csv, line 2"
+    ]
+
+
 def test_two_batteries_of_a_manufacturer_cannot_share_a_serial_number(tmp_path: Path) -> None:
     again = BATTERY | {"battery_id": "BP-2"}
     assert problems(write(tmp_path, table(MODEL), table(BATTERY, again))) == [

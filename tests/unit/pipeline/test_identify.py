@@ -55,3 +55,10 @@ def test_only_known_batteries_are_ever_found(name, inside):
     except InputError:
         return
     assert found.battery_id in KNOWN
+
+
+def test_letters_of_every_language_are_letters():
+    known = frozenset({"Zelle-ä", "BP-1"})
+    assert identify(PurePath("2026-01-01/Zelle-ä_eis.csv"), None, known).battery_id == "Zelle-ä"
+    with pytest.raises(InputError, match="unknown battery"):
+        identify(PurePath("BP-1ä.csv"), None, known)

@@ -64,3 +64,9 @@ def test_a_taken_port_is_one_sentence():
 
 def test_free_ports_are_different():
     assert len(set(ports.free_ports(20))) == 20
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536, 99999])
+def test_a_number_that_is_no_port_is_one_sentence(port):
+    with pytest.raises(InputError, match="choose one between 1 and 65535"):
+        ports.demand_free(port, "the web UI", "choose another")

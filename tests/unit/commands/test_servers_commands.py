@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from battery_pilot.sandbox import server
+from battery_pilot.stack import demo, runtime
+
+
+def test_stopping_a_sandbox_that_does_not_run_is_no_error(run, tmp_path):
+    answer = run("sandbox", "down", "--folder", tmp_path / "sandbox")
+    assert (answer.code, answer.out, answer.err) == (0, "nothing was running\n", "")
+    assert run("sandbox", "down", "--folder", tmp_path / "sandbox", "--json").json == {"stopped": False}
+
+
+def test_stopping_a_sandbox_that_runs_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "down", lambda folder: folder.is_absolute())
+    assert run("sandbox", "down", "--folder", "relative").out == "stopped\n"
+
+
+def test_stopping_a_stack_works_on_the_folder_that_was_given(run, tmp_path, monkeypatch):
+    seen = []
+
+    def down(folders):
+        seen.append(folders.root)
+        return len(seen) == 1
+
+    monkeypatch.setattr(runtime, "down", down)
+    assert run("down", "--folder", tmp_path).out == "stopped\n"
+    assert run("down", "--folder", tmp_path).out == "nothing was running\n"
+    assert seen == [tmp_path, tmp_path]
+
+
+def test_the_demo_gets_folder_and_size_and_gives_its_exit_code(run, tmp_path, monkeypatch):
+    seen = []
+
+    def play(folder, fleet):
+        seen.append((folder, fleet.batteries, fleet.months, fleet.seed))
+        return 3
+
+    monkeypatch.setattr(demo, "demo", play)
+    answer = run("demo", "--folder", tmp_path, "--batteries", 4, "--months", 2, "--seed", 5)
+    assert answer.code == 3
+    assert seen == [(tmp_path, 4, 2, 5)]

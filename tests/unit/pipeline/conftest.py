@@ -1,0 +1,200 @@
+"""A fleet in a lake, and a data space in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from battery_pilot.electrochemistry.condition import Condition, MeasuredValue
+from battery_pilot.errors import NotFound, ServerRefused
+from battery_pilot.lake import Lake, Window, write_lines
+from battery_pilot.passport.history import SqliteHistory
+from battery_pilot.passport.model import BatteryItem, BatteryModel
+from battery_pilot.pipeline.parties import ConnectorParty
+from battery_pilot.pipeline.subjects import TABLE, Subject
+from battery_pilot.services.answers import TooLarge
+from battery_pilot.services.connectors.model import (
+    CatalogueEntry,
+    Counterparty,
+    Negotiation,
+    NegotiationState,
+    Offer,
+    Transfer,
+    TransferState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BASE = "https://example.com/dbp"
+
+
+@dataclass
+class FakeConnector:
+    """Both sides of a data space in memory; every negotiation and transfer succeeds at once unless told otherwise."""
+
+    offers: dict[str, Offer] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    slow: set[str] = field(default_factory=set)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    transfers: dict[str, Transfer] = field(default_factory=dict)
+    forgetful: bool = False
+
+    def publish(self, offer: Offer) -> None:
+        self.offers[offer.asset_id] = offer
+
+    def withdraw(self, asset_id: str) -> None:
+        self.offers.pop(asset_id, None)
+
+    def catalogue(self, counterparty: Counterparty, *, filter: object = None) -> Iterator[CatalogueEntry]:
+        for offer in self.offers.values():
+            yield CatalogueEntry(offer.asset_id, offer.title, offer.properties, {}, counterparty)
+
+    def negotiate(self, entry: CatalogueEntry) -> str:
+        self.calls.append(("negotiate", entry.asset_id))
+        return f"n:{entry.asset_id}"
+
+    def negotiation(self, negotiation_id: str) -> Negotiation:
+        if self.forgetful:
+            raise NotFound("GET", "http://connector", 404, "unknown")
+        asset_id = negotiation_id.removeprefix("n:")
+        if asset_id in self.slow:
+            return Negotiation(negotiation_id, NegotiationState.REQUESTED)
+        if asset_id in self.refusals:
+            return Negotiation(negotiation_id, NegotiationState.TERMINATED, error=self.refusals[asset_id])
+        return Negotiation(negotiation_id, NegotiationState.FINALIZED, agreement_id=f"a:{asset_id}")
+
+    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
+        del counterparty
+        return f"a:{asset_id}" if ("agreed", asset_id) in self.calls else None
+
+    def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
+        del counterparty
+        self.calls.append(("transfer", agreement_id.removeprefix("a:")))
+        transfer_id = f"t{len(self.calls)}:{agreement_id.removeprefix('a:')}"
+        self.transfers[transfer_id] = Transfer(transfer_id, TransferState.STARTED)
+        return transfer_id
+
+    def transfer_state(self, transfer_id: str) -> Transfer:
+        if self.forgetful:
+            raise NotFound("GET", "http://connector", 404, "unknown")
+        return self.transfers[transfer_id]
+
+    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+        asset_id = transfer_id.partition(":")[2]
+        if asset_id not in self.files:
+            raise ServerRefused("GET", "http://provider/data", 410, "gone")
+        if len(self.files[asset_id]) > maximum_bytes:
+            raise TooLarge("GET", "http://provider/data", 200, "too large")
+        return self.files[asset_id]
+
+    def terminate(self, transfer_id: str, reason: str) -> None:
+        raise NotImplementedError
+
+    def count(self, call: str) -> int:
+        return sum(name == call for name, _ in self.calls)
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def january() -> Window:
+    return Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def february() -> Window:
+    return Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def model() -> BatteryModel:
+    return BatteryModel(
+        model_id="INR-21/50",
+        manufacturer_name="Beispiel Zellen GmbH",
+        manufacturer_id="EX01",
+        category="stationary",
+        mass_kilogram=0.07,
+        nominal_voltage_volt=3.6,
+        minimum_voltage_volt=2.5,
+        maximum_voltage_volt=4.2,
+        rated_capacity_ah=5.0,
+        certified_energy_kwh=0.018,
+    )
+
+
+@pytest.fixture(scope="session")
+def item_of() -> Callable[..., BatteryItem]:
+    def build(battery_id: str, **facts: object) -> BatteryItem:
+        known = {
+            "battery_id": battery_id,
+            "model_id": "INR-21/50",
+            "serial_number": f"SN-{battery_id}",
+            "manufactured_on": "2024-02-29",
+            "facility_id": "plant-1",
+            "street": "Hauptstraße 1",
+            "zip_code": "10115",
+            "city": "Berlin",
+            "country_code": "DE",
+            "test_report_ids": ("REPORT-SECRET-1",),
+        }
+        return BatteryItem(**{**known, **facts})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def subject_of(model: BatteryModel, item_of: Callable[..., BatteryItem]) -> Callable[..., Subject]:
+    """A battery at one point in time, with the metrics that are given."""
+
+    def build(battery_id: str, as_of: datetime, **metrics: float) -> Subject:
+        values = {
+            metric: MeasuredValue(value=value, as_of=as_of, method="full discharge", source_sha256=("a" * 64,))
+            for metric, value in ({"remaining_capacity_ah": 4.5} | metrics).items()
+        }
+        return Subject(
+            model=model,
+            item=item_of(battery_id),
+            condition=Condition(battery_id=battery_id, as_of=as_of, values=values),
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def stage_subjects() -> Callable[..., None]:
+    """Leave in the lake what the build stage leaves for those after it."""
+
+    def write(lake: Lake, window: Window, *subjects: Subject) -> None:
+        staged = lake.staging()
+        write_lines(staged / "subjects.jsonl", (subject.model_dump(mode="json") for subject in subjects))
+        lake.publish(TABLE, window, staged)
+
+    return write
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def history(tmp_path) -> SqliteHistory:
+    return SqliteHistory(tmp_path / "history.sqlite")
+
+
+@pytest.fixture
+def connector() -> FakeConnector:
+    return FakeConnector()
+
+
+@pytest.fixture
+def party(connector: FakeConnector) -> ConnectorParty:
+    return ConnectorParty(connector, "http://provider/data/", "provider", "http://provider/protocol")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, TOTALS
+from battery_pilot.errors import BatteryPilotError, InputError
+from battery_pilot.lake import write_json
+from battery_pilot.passport.master import MasterData, write_master
+from battery_pilot.passport.reading import read_file
+from battery_pilot.pipeline import build as stage
+from battery_pilot.pipeline.build import build, check_rejects, quarantine_file
+from battery_pilot.pipeline.subjects import TABLE, passports, subjects
+
+BATTERIES = ("BP-1", "BP-2", "Cell/7 ä")
+
+
+@pytest.fixture
+def master(tmp_path, model, item_of):
+    write_master(
+        tmp_path / "master", MasterData({model.model_id: model}, {name: item_of(name) for name in BATTERIES})
+    )
+    return tmp_path / "master"
+
+
+@pytest.fixture
+def process(lake):
+    """Leave in the lake what the process stage leaves of some batteries."""
+
+    def write(window, *battery_ids):
+        as_of = window.start.replace(day=20)
+        rows = [
+            dict.fromkeys(AGGREGATE_COLUMNS)
+            | dict.fromkeys(TOTALS, 12.0)
+            | {
+                "battery_id": battery_id,
+                "as_of": as_of,
+                "cycles_as_of": as_of,
+                "source_sha256": ["b" * 64],
+                "capacity_ah": 4.5 + number / 10,
+                "capacity_wh": 16.0,
+                "capacity_measurements": 1,
+                "capacity_as_of": as_of,
+                "capacity_source_sha256": ["b" * 64],
+                "spectra": 0,
+            }
+            for number, battery_id in enumerate(battery_ids)
+        ]
+        staged = lake.staging()
+        pq.write_table(pa.Table.from_pylist(rows), staged / "part-0.parquet")
+        lake.publish("aggregates", window, staged)
+
+    return write
+
+
+@pytest.fixture
+def count_files(lake, january):
+    def write(read, rejected):
+        staged = lake.staging()
+        write_json(staged / "counts.json", {"files_read": read, "files_rejected": rejected})
+        lake.publish("files", january, staged)
+
+    return write
+
+
+def content_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_battery_gets_a_json_and_a_package_that_say_the_same(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    assert build(lake, master, january, base) == {"batteries": 3, "passports": 3}
+    files = sorted(lake.current(TABLE, january).rglob("*.*"))
+    assert [path.suffix for path in files].count(".json") == 3
+    for path in (path for path in files if path.suffix == ".json"):
+        assert read_file(path).sha256 == read_file(path.with_suffix(".aasx")).sha256
+    assert {read_file(path).battery_id for path in files if path.suffix == ".aasx"} == set(BATTERIES)
+
+
+def test_a_second_build_gives_the_same_bytes(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    contents = []
+    for _ in range(2):
+        build(lake, master, january, base)
+        contents.append(content_of(lake.current(TABLE, january)))
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 7
+
+
+def test_several_processes_write_the_same_bytes_as_one(lake, master, process, january, base, monkeypatch):
+    process(january, *BATTERIES)
+    build(lake, master, january, base, workers=2)
+    alone = content_of(lake.current(TABLE, january))
+
+    started = []
+
+    def together(staged, base_iri, workers, count, original=stage._write_in_processes):
+        started.append((workers, count))
+        original(staged, base_iri, workers, count)
+
+    monkeypatch.setattr(stage, "SMALL_FLEET", 2)
+    monkeypatch.setattr(stage, "_write_in_processes", together)
+    build(lake, master, january, base, workers=2)
+    assert started == [(2, 3)]
+    assert content_of(lake.current(TABLE, january)) == alone
+
+
+def test_later_stages_see_the_passports_that_were_built(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    build(lake, master, january, base)
+    assert [subject.item.battery_id for subject in subjects(lake, january)] == list(BATTERIES)
+    assert [passport.battery_id for passport in passports(lake, january, base)] == list(BATTERIES)
+
+
+def test_a_new_build_leaves_nothing_of_the_old_one(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    build(lake, master, january, base)
+    process(january, "BP-1")
+    build(lake, master, january, base)
+    assert len(content_of(lake.current(TABLE, january))) == 3
+
+
+def test_a_failing_build_keeps_the_former_passports_and_no_litter(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    build(lake, master, january, base)
+    before = content_of(lake.current(TABLE, january))
+    process(january, "BP-1", "BP-9")
+    with pytest.raises(InputError, match=r"^battery BP-9 was processed but is not in the master data any more$"):
+        build(lake, master, january, base)
+    assert content_of(lake.current(TABLE, january)) == before
+    assert list((lake.root / "_staging").iterdir()) == []
+
+
+def test_an_error_in_a_process_keeps_its_kind_and_its_words(lake, master, process, january, monkeypatch):
+    process(january, *BATTERIES)
+    monkeypatch.setattr(stage, "SMALL_FLEET", 2)
+    with pytest.raises(BatteryPilotError, match="identifier base 'nowhere' is no absolute IRI"):
+        build(lake, master, january, "nowhere", workers=2)
+
+
+def test_a_window_that_was_not_processed_is_one_sentence(lake, master, january, base):
+    with pytest.raises(InputError, match=f"window {january.key} has no aggregates .*: run the process stage first"):
+        build(lake, master, january, base)
+
+
+def test_a_window_that_was_not_built_is_one_sentence(lake, january, base):
+    with pytest.raises(InputError, match=f"window {january.key} has no passports .*: run the build stage first"):
+        list(passports(lake, january, base))
+
+
+@pytest.mark.parametrize(("read", "rejected"), [(100, 0), (100, 20), (5, 1), (0, 0)])
+def test_rejects_up_to_the_threshold_pass(lake, january, count_files, read, rejected):
+    count_files(read, rejected)
+    assert check_rejects(lake, january, 20) == {"files_read": read, "files_rejected": rejected}
+
+
+@pytest.mark.parametrize(("read", "rejected", "threshold"), [(100, 21, 20), (1000, 1, 0), (3, 3, 99.9)])
+def test_rejects_above_the_threshold_fail_and_lead_to_the_reasons(
+    lake, january, count_files, read, rejected, threshold
+):
+    count_files(read, rejected)
+    with pytest.raises(InputError, match=f"^{rejected} of {read} files were rejected, more than") as error:
+        check_rejects(lake, january, threshold)
+    assert str(quarantine_file(lake, january)) in str(error.value)
+
+
+def test_rejects_of_a_window_that_was_not_processed_are_one_sentence(lake, january):
+    with pytest.raises(InputError, match="has no processed files .*: run the process stage first"):
+        check_rejects(lake, january, 20)
