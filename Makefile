@@ -7,8 +7,8 @@ VENV := .venv
 ARGS ?=
 PORT ?= 8080
 
-# The first interpreter that fits; PYTHON=... names another.
-CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
+# The first interpreter that fits; PYTHON=... names the one to take.
+CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python)
 FIND_PYTHON = for candidate in $(CANDIDATES); do \
     if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; \
     then echo "$$candidate"; exit 0; fi; done
@@ -22,7 +22,7 @@ setup: $(VENV)/ready ## make the environment from the lock file and check Python
 $(VENV)/ready: requirements.txt pyproject.toml
 	@python="$$($(FIND_PYTHON))"; \
 	if [ -z "$$python" ]; then \
-	  echo "battery-pilot: no Python 3.11 or 3.12 found: install one and name it, for example make setup PYTHON=python3.12." >&2; exit 1; fi; \
+	  echo "battery-pilot: no Python 3.11 or 3.12 among $(CANDIDATES): install one and name it, for example make setup PYTHON=python3.12." >&2; exit 1; fi; \
 	"$$python" include/battery_pilot/stack/prerequisites.py || exit 1; \
 	echo "making $(VENV) with $$($$python --version)"; \
 	"$$python" -m venv --clear $(VENV) || { \

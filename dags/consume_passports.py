@@ -52,7 +52,7 @@ def consume_passports() -> None:
     update = UpdateTwinsOperator(task_id="update", aas_conn_id=aas, pool="aasx")
     sync = SyncContextBrokerOperator(task_id="sync", orion_conn_id=orion, pool="orion")
     score = ScoreHealthOperator(task_id="score", conn_id="spark_default", pool="spark")
-    write_back = WriteBackPredictionsOperator(task_id="write_back", aas_conn_id=aas, orion_conn_id=orion)
+    write_back = WriteBackPredictionsOperator(task_id="write_back", aas_conn_id=aas, orion_conn_id=orion, pool="aasx")
     negotiate >> pull >> verify >> update >> sync >> score >> write_back
 
 

@@ -34,7 +34,10 @@ WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
     default_args=DEFAULT_ARGS,
     tags=["battery-pilot", "provider"],
     params={
-        "landing": Param("", type="string", title="Source folder", description="Landing folder; empty: the configured one."),
+        "landing": Param(
+            None, type=["null", "string"], title="Source folder",
+            description="Landing folder; empty: the configured one.",
+        ),
         "tiers": Param(
             ["legitimate_interest"],
             type="array",
@@ -63,7 +66,7 @@ WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
 )  # fmt: skip
 def provide_passports() -> None:
     """Wire the provider's stages."""
-    discover = DiscoverFilesOperator(task_id="discover", landing="{{ params.landing }}")
+    discover = DiscoverFilesOperator(task_id="discover", landing="{{ params.landing or '' }}")
     process = ProcessMeasurementsOperator(task_id="process", conn_id="spark_default", pool="spark")
     build = BuildPassportsOperator(task_id="build", reject_threshold_percent="{{ params.reject_threshold_percent }}")
     push = PushPassportsOperator(task_id="push", aas_conn_id="battery_pilot_provider_aas", pool="aasx")

@@ -97,10 +97,16 @@ def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -
     """Write one record a file, the quarantine list and the counts; return the counts."""
     columns = ("source_path", "source_sha256", "format", "battery_id", "reason", "warnings")
     files = measured.where("kind = 'file'").select(*columns).orderBy("source_path").toLocalIterator()
-    records = [row.asDict() for row in files]
-    rejects = [{"file": one["source_path"], "reason": one["reason"]} for one in records if one["reason"] is not None]
-    counts = {"files_read": len(records), "files_rejected": len(rejects)}
-    write_lines(target / "files.jsonl", records)
+    rejects: list[dict[str, str]] = []
+
+    def records() -> Iterator[dict[str, Any]]:
+        for row in files:
+            if row.reason is not None:
+                rejects.append({"file": row.source_path, "reason": row.reason})
+            yield row.asDict()
+
+    read = write_lines(target / "files.jsonl", records())
+    counts = {"files_read": read, "files_rejected": len(rejects)}
     write_json(target / "counts.json", counts)
     write_lines(quarantine_file(lake, window), rejects)
     return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, CronDataIntervalTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
@@ -63,7 +63,7 @@ def run_window(context: Context) -> Window:
     params = context["params"]
     start, end = params.get("window_start"), params.get("window_end")
     if start and end:
-        return Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        return Window(_moment(start), _moment(end))
     if start or end:
         raise InputError("parameters window_start and window_end belong together: give both or none")
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
@@ -73,6 +73,12 @@ def run_window(context: Context) -> Window:
             "and window_end"
         )
     return Window(first, last)
+
+
+def _moment(text: str) -> datetime:
+    """Return the time that a parameter names; a form may give it without a zone, which then is UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class StageOperator(BaseOperator):

@@ -89,7 +89,8 @@ class ConnectorHook(BaseHook):
     """A party's data-space connector.
 
     Extra: ``participant_id``, ``protocol``; for a provider ``asset_base_url`` (where the counterparty's data come
-    from); for a consumer ``counterparty_id`` and ``counterparty_url``.
+    from); for a consumer ``counterparty_id``, ``counterparty_url`` and ``data_hosts``, the list of hosts from which data
+    may be fetched (by default the host of ``counterparty_url``).
 
     :param conn_id: Airflow connection.
     """
@@ -128,6 +129,7 @@ def party_of(connection: Connection) -> ConnectorParty:
         api_key=connection.password or "",
         participant_id=extra["participant_id"],
         protocol=extra.get("protocol", "dataspace-protocol-http:2025-1"),
+        data_hosts=_data_hosts(connection),
     )
     return ConnectorParty(
         connector=connector,
@@ -135,6 +137,19 @@ def party_of(connection: Connection) -> ConnectorParty:
         counterparty_id=extra.get("counterparty_id"),
         counterparty_url=extra.get("counterparty_url"),
     )
+
+
+def _data_hosts(connection: Connection) -> list[str] | None:
+    extra: dict[str, Any] = connection.extra_dejson
+    hosts = extra.get("data_hosts")
+    if hosts is None:
+        host = urlsplit(extra.get("counterparty_url") or "").hostname
+        return [host] if host else None
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise InputError(
+            f'connection {connection.conn_id}: data_hosts is {hosts!r}, expected a list such as ["data.example.com"]'
+        )
+    return hosts
 
 
 def history_store() -> HistoryStore:

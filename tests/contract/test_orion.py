@@ -25,7 +25,7 @@ def battery(number, **attributes):
 
 
 def test_entity_is_created_and_read_back(orion):
-    soh = attribute(91.2, unit="P1", as_of=AS_OF)
+    soh = attribute(91.2, unitCode="P1", as_of=AS_OF)
     assert orion.upsert([battery(1, soh=soh)]) == 1
     stored = orion.entity(entity_id("B1"), "Battery")["soh"]
     assert (stored["type"], stored["value"]) == ("Number", 91.2)

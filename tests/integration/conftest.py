@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
+# All modules share one JVM; without the last option it has room for the compiled code of one or two.
+JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
@@ -34,7 +37,7 @@ def spark() -> Iterator[SparkSession]:
             .config("spark.sql.session.timeZone", "UTC")
             .config("spark.sql.shuffle.partitions", "1")
             .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-            .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+            .config("spark.driver.extraJavaOptions", JAVA_OPTIONS)
             .getOrCreate()
         )
         session.sparkContext.setLogLevel("ERROR")

@@ -31,6 +31,16 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """Leave the root logger as it was: ``main`` sets it up for a process of its own."""
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
 def subcommands(parser, words=()):
     """Walk over all commands of a parser."""
     yield words
@@ -153,13 +163,3 @@ def test_help_comes_without_the_numerical_packages(project):
         env={**os.environ, "PYTHONPATH": str(project / "include")}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Leave the root logger as it was: ``main`` sets it up for a process of its own."""
-    root = logging.getLogger()
-    before = (root.level, list(root.handlers))
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]

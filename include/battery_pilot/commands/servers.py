@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from battery_pilot.commands.output import print_fields, print_json
-
-if TYPE_CHECKING:
-    import argparse
 
 STACK_FOLDER = Path("var/stack")
 
@@ -25,7 +23,7 @@ def register(commands: Any) -> None:
 
     up = commands.add_parser("up", help="start the whole stack on this machine and keep it running")
     up.add_argument("--folder", type=Path, default=STACK_FOLDER, help="where all its files lie (var/stack)")
-    up.add_argument("--port", type=int, default=8080, help="port of Airflow's web UI (8080)")
+    up.add_argument("--port", type=_port, default=8080, help="port of Airflow's web UI (8080)")
     up.set_defaults(run=_up)
 
     down = commands.add_parser("down", help="stop what `up` started")
@@ -34,10 +32,28 @@ def register(commands: Any) -> None:
 
     demo = commands.add_parser("demo", help="the whole way once, on a simulated fleet")
     demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="where everything lands (var/demo)")
-    demo.add_argument("--batteries", type=int, default=12)
-    demo.add_argument("--months", type=int, default=4)
+    demo.add_argument("--batteries", type=_count, default=12)
+    demo.add_argument("--months", type=_count, default=4)
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(run=_demo)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 1_000_000)
+
+
+def _port(text: str) -> int:
+    return _number(text, 1, 65535)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+    return number
 
 
 def _sandbox_up(chosen: argparse.Namespace) -> int:

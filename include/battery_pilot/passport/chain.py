@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import rfc8785
 from pydantic import AwareDatetime, Field
@@ -24,13 +24,17 @@ from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from battery_pilot.passport.building import Passport
 
 Changes = dict[str, tuple[Value | None, Value | None]]
 """Path to old and new value; ``None`` stands for no value."""
+
+# A few bytes of a chain can stand for many values: each entry leaves a state with all values of those before.
+MAXIMUM_ENTRIES = 10_000
+MAXIMUM_VALUES = 10_000
 
 
 class VersionTaken(TransientError):
@@ -60,6 +64,7 @@ class DisclosedEntry(Frozen):
     :param battery_id: which battery.
     :param version: 1, 2, 3, … in the order of recording.
     :param as_of: when the battery was in the state.
+    :param known_until: the measurements that had arrived before are in the state.
     :param recorded_at: when it was recorded.
     :param run: what recorded it.
     :param seals: what it says to the reader's tier and the more open ones.
@@ -71,12 +76,18 @@ class DisclosedEntry(Frozen):
     battery_id: str
     version: int = Field(ge=1)
     as_of: AwareDatetime
+    known_until: AwareDatetime
     recorded_at: AwareDatetime
     run: str
     seals: dict[Tier, Seal]
     commitments: dict[Tier, Sha256]
     previous_hash: Sha256 | None
     entry_hash: Sha256
+
+    @property
+    def standing(self) -> tuple[datetime, datetime, int]:
+        """What orders a battery's entries: the greatest is current, because it is the latest and best informed."""
+        return self.as_of, self.known_until, self.version
 
     @property
     def changes(self) -> Changes:
@@ -95,12 +106,16 @@ class DisclosedEntry(Frozen):
                 "battery_id": self.battery_id,
                 "version": self.version,
                 "as_of": utc_text(self.as_of),
+                "known_until": utc_text(self.known_until),
                 "recorded_at": utc_text(self.recorded_at),
                 "run": self.run,
                 "commitments": {tier.value: commitment for tier, commitment in self.commitments.items()},
                 "previous_hash": self.previous_hash,
             }
         )
+
+
+Entry = TypeVar("Entry", bound=DisclosedEntry)
 
 
 class HistoryEntry(DisclosedEntry):
@@ -127,7 +142,13 @@ class Head:
 
 
 def next_entry(
-    head: Head | None, passport: Passport, digests: dict[Tier, str], *, run: str, recorded_at: datetime
+    head: Head | None,
+    passport: Passport,
+    digests: dict[Tier, str],
+    *,
+    run: str,
+    recorded_at: datetime,
+    known_until: datetime,
 ) -> HistoryEntry:
     """Return the entry that adds a passport to a chain.
 
@@ -136,6 +157,7 @@ def next_entry(
     :param digests: digest of each tier's view.
     :param run: what records it.
     :param recorded_at: when it is recorded.
+    :param known_until: the measurements that had arrived before are in the passport.
     """
     values = flat_values_by_tier(passport)
     seals = {
@@ -150,6 +172,7 @@ def next_entry(
         battery_id=passport.battery_id,
         version=head.entry.version + 1 if head else 1,
         as_of=passport.as_of,
+        known_until=known_until,
         recorded_at=recorded_at,
         run=run,
         seals=seals,
@@ -188,10 +211,12 @@ def difference(old: dict[str, Value], new: dict[str, Value]) -> Changes:
 
 
 def replay(values: dict[str, Value], changes: Changes) -> dict[str, Value]:
-    """Return the values after changes.
+    """Return the values after changes; without any, the very same dictionary.
 
-    :raises PassportError: a change does not fit the values before it.
+    :raises PassportError: a change does not fit the values before it, or there are more than ``MAXIMUM_VALUES`` after.
     """
+    if not changes:
+        return values
     after = dict(values)
     for path, (old, new) in changes.items():
         if after.get(path) != old:
@@ -200,24 +225,34 @@ def replay(values: dict[str, Value], changes: Changes) -> dict[str, Value]:
             after.pop(path, None)
         else:
             after[path] = new
+    if len(after) > MAXIMUM_VALUES:
+        raise PassportError(f"{len(after)} values, at most {MAXIMUM_VALUES} are accepted")
     return after
 
 
-def reconstruct(entries: Iterable[DisclosedEntry]) -> list[tuple[datetime, dict[str, Value]]]:
-    """Return every recorded state as (as_of, values), in the order of recording.
+def reconstruct(entries: Iterable[DisclosedEntry]) -> Iterator[tuple[DisclosedEntry, Mapping[str, Value]]]:
+    """Yield every entry with all values after it, in the order of recording.
+
+    The values of all entries together can be thousands of times as large as the chain: keep no more of them than needed.
 
     :param entries: a battery's entries from the first one on, in the order of their versions.
-    :raises PassportError: an entry does not continue the one before.
+    :raises PassportError: an entry does not continue the one before, or the chain is larger than ``MAXIMUM_ENTRIES`` or
+        ``MAXIMUM_VALUES`` allow.
     """
-    states: list[tuple[datetime, dict[str, Value]]] = []
     values: dict[str, Value] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
+        if number > MAXIMUM_ENTRIES:
+            raise PassportError(f"{_name(entry)}: at most {MAXIMUM_ENTRIES} entries are accepted")
         try:
             values = replay(values, entry.changes)
         except PassportError as error:
             raise PassportError(f"{_name(entry)}: {error}") from error
-        states.append((entry.as_of, values))
-    return states
+        yield entry, values
+
+
+def current_entry(entries: Iterable[Entry]) -> Entry | None:
+    """Return the entry that describes the battery's latest known state, or ``None`` if there is no entry."""
+    return max(entries, key=lambda entry: entry.standing, default=None)
 
 
 def verify_chain(entries: Sequence[DisclosedEntry], tier: Tier) -> None:
@@ -233,7 +268,8 @@ def verify_chain(entries: Sequence[DisclosedEntry], tier: Tier) -> None:
         if problem:
             raise PassportError(f"{_name(entry)}: {problem}; ask the provider for the history again")
         previous = entry
-    reconstruct(entries)
+    for _ in reconstruct(entries):
+        pass
 
 
 def _break(entry: DisclosedEntry, previous: DisclosedEntry | None, tier: Tier) -> str | None:

@@ -1,7 +1,8 @@
 """The append-only history of passports: what was known of a battery, as of when, and since when.
 
-Every entry has two times: ``as_of``, when the battery was in the state, and ``recorded_at``, when we learned it. Learning
-old data late adds an entry and never makes the current passport older.
+Every entry has three times: ``as_of``, when the battery was in the state; ``known_until``, before when the measurements
+had arrived that it is derived from; and ``recorded_at``, when it was written down. Learning old data late adds an entry
+and never makes the current passport older, and of two states of the same time the better informed one is current.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from battery_pilot.passport.chain import (
     HistoryEntry,
     Seal,
     VersionTaken,
+    current_entry,
     next_entry,
     next_head,
     reconstruct,
@@ -47,6 +49,7 @@ __all__ = [
     "Seal",
     "SqliteHistory",
     "VersionTaken",
+    "current_entry",
     "next_entry",
     "next_head",
     "reconstruct",
@@ -80,7 +83,7 @@ class HistoryStore(Protocol):
         """Return the end of a battery's chain, or ``None`` if there is none."""
 
     def current(self, battery_id: str) -> HistoryEntry | None:
-        """Return the entry with the latest ``as_of``; of several, the one with the greatest version."""
+        """Return the entry with the greatest (``as_of``, ``known_until``, ``version``), or ``None`` if there is none."""
 
     def count(self) -> int:
         """Return how many entries there are in all."""
@@ -92,7 +95,7 @@ class Recorded:
 
     :param version: version of the entry that holds the passport.
     :param is_new: whether the entry was added by this call.
-    :param is_current: whether no entry describes a later state of the battery.
+    :param is_current: whether no entry describes a later or better informed state of the battery.
     """
 
     version: int
@@ -100,13 +103,16 @@ class Recorded:
     is_current: bool
 
 
-def record(store: HistoryStore, passport: Passport, *, run: str, recorded_at: datetime) -> Recorded:
-    """Add a passport to the history, unless it is what was recorded last for the same point in time.
+def record(
+    store: HistoryStore, passport: Passport, *, run: str, recorded_at: datetime, known_until: datetime
+) -> Recorded:
+    """Add a passport to the history, unless it is what was recorded last for the same two times.
 
     :param store: where the history is kept.
     :param passport: a whole passport, no view.
     :param run: what records it.
     :param recorded_at: now, with a time zone.
+    :param known_until: end of the window that the passport was built for, with a time zone.
     :raises PassportError: the passport is only a view.
     :raises VersionTaken: other processes kept appending to the same battery.
     """
@@ -119,10 +125,12 @@ def record(store: HistoryStore, passport: Passport, *, run: str, recorded_at: da
         head = store.head(
             passport.battery_id
         )  # before the look for duplicates: what comes in between takes the version
-        known = store.entries(passport.battery_id, passport.as_of)
+        known = [
+            entry for entry in store.entries(passport.battery_id, passport.as_of) if entry.known_until == known_until
+        ]
         if known and known[-1].view_sha256 == digests[Tier.AUTHORITY]:
             return Recorded(known[-1].version, is_new=False, is_current=_is_current(store, known[-1]))
-        entry = next_entry(head, passport, digests, run=run, recorded_at=recorded_at)
+        entry = next_entry(head, passport, digests, run=run, recorded_at=recorded_at, known_until=known_until)
         try:
             store.append(entry)
         except VersionTaken:
@@ -159,7 +167,8 @@ class SqliteHistory:
             after = next_head(_read_head(connection, entry.battery_id), entry)
             key = (entry.battery_id, entry.version)
             connection.execute(
-                "INSERT INTO entries VALUES (?, ?, ?, ?)", (*key, _sortable(entry.as_of), entry.model_dump_json())
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
+                (*key, _sortable(entry.as_of), _sortable(entry.known_until), entry.model_dump_json()),
             )
             connection.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (*key, json.dumps(after.values)))
             connection.execute("COMMIT")
@@ -179,10 +188,11 @@ class SqliteHistory:
             return _read_head(connection, battery_id)
 
     def current(self, battery_id: str) -> HistoryEntry | None:
-        """Return the entry with the latest ``as_of``; of several, the one with the greatest version."""
+        """Return the entry with the greatest (``as_of``, ``known_until``, ``version``), or ``None`` if there is none."""
         with self._connection() as connection:
             found = connection.execute(
-                "SELECT entry FROM entries WHERE battery_id = ? ORDER BY as_of DESC, version DESC LIMIT 1",
+                "SELECT entry FROM entries WHERE battery_id = ? "
+                "ORDER BY as_of DESC, known_until DESC, version DESC LIMIT 1",
                 (battery_id,),
             ).fetchone()
         return HistoryEntry.model_validate_json(found[0]) if found else None
@@ -217,10 +227,11 @@ CREATE TABLE IF NOT EXISTS entries (
     battery_id TEXT NOT NULL,
     version INTEGER NOT NULL,
     as_of TEXT NOT NULL,
+    known_until TEXT NOT NULL,
     entry TEXT NOT NULL,
     PRIMARY KEY (battery_id, version)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_by_time ON entries (battery_id, as_of, version);
+CREATE INDEX IF NOT EXISTS entries_by_time ON entries (battery_id, as_of, known_until, version);
 CREATE TABLE IF NOT EXISTS heads (
     battery_id TEXT PRIMARY KEY,
     version INTEGER NOT NULL,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from battery_pilot.errors import NegotiationFailed, NotFound, ServerRefused
+from battery_pilot.errors import InputError, NegotiationFailed, NotFound, ServerRefused
 from battery_pilot.lake import Lake, write_bytes
 from battery_pilot.pipeline.build import shard
 from battery_pilot.pipeline.bundle import MAXIMUM_BYTES
@@ -14,13 +15,21 @@ from battery_pilot.pipeline.contracts import Contract, ContractJournal
 from battery_pilot.services.connectors.model import CatalogueEntry, NegotiationState, TransferState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from battery_pilot.passport.model import Tier
     from battery_pilot.pipeline.parties import ConnectorParty
 
 log = logging.getLogger(__name__)
+
+REFUSALS = (ServerRefused, InputError)
+"""What concerns one contract and leaves the others alone."""
+
+PENDING_A_LOOK = 50
+"""A look at the connector ends at so many contracts that have no outcome yet: the others can wait for the next look."""
+
+NO_REASON = "the counterparty gave no reason"
 
 
 def journal_of(lake: Lake) -> ContractJournal:
@@ -31,80 +40,141 @@ def journal_of(lake: Lake) -> ContractJournal:
 def request_contracts(journal: ContractJournal, party: ConnectorParty, run: str, tier: Tier) -> dict[str, int]:
     """Ask for a contract for every offered passport of a tier, unless there is one already.
 
+    What is refused costs only itself.
+
     :param run: the run that wants them.
     :param tier: which view of the passports is wanted.
     :return: ``offers`` seen, ``agreed`` before, ``requested`` now.
     """
-    offers = agreed = requested = 0
-    for entry in party.connector.catalogue(party.counterparty):
-        if entry.properties.get("tier") != tier.value or "batteryId" not in entry.properties:
-            continue
-        offers += 1
-        journal.want(run, entry.asset_id)
-        if _agreed_before(journal, party, entry):
-            agreed += 1
-        else:
-            _request(journal, party, entry)
-            requested += 1
-    log.info("%d offers of tier %s: %d agreed before, %d requested", offers, tier, agreed, requested)
-    return {"offers": offers, "agreed": agreed, "requested": requested}
+    entries = [
+        entry
+        for entry in party.connector.catalogue(party.counterparty)
+        if entry.properties.get("tier") == tier.value and "batteryId" in entry.properties
+    ]
+    before = journal.of(party.counterparty.participant_id)
+    known = [before.get(entry.asset_id) or _new(entry) for entry in entries]
+    # Before anything is asked: a run that is killed must find what it has begun.
+    journal.put(*known)
+    journal.want(run, *known)
+    refused = journal.refused(party.counterparty.participant_id)
+    agreed = requested = 0
+    for entry, contract in zip(entries, known, strict=True):
+        try:
+            found = _agreement(party, contract, refused)
+            if found is not None:
+                now = replace(contract, agreement_id=found, error=None)
+                agreed += 1
+            else:
+                now = _asked(party, entry, contract)
+                requested += 1
+        except REFUSALS as refusal:
+            _raise_own(refusal)
+            now = replace(_new(entry), error=str(refusal))
+        if now != contract:
+            journal.put(now)
+    log.info("%d offers of tier %s: %d agreed before, %d requested", len(entries), tier, agreed, requested)
+    return {"offers": len(entries), "agreed": agreed, "requested": requested}
 
 
-def _agreed_before(journal: ContractJournal, party: ConnectorParty, entry: CatalogueEntry) -> bool:
-    known = journal.get(entry.asset_id)
-    if known is not None and known.agreement_id is not None:
-        return True
-    agreement = party.connector.find_agreement(entry.asset_id, party.counterparty)
-    if agreement is None:
-        return False
-    journal.put(replace(known or _new(entry), agreement_id=agreement, error=None))
-    return True
+def _agreement(party: ConnectorParty, contract: Contract, refused: Collection[str]) -> str | None:
+    """Return an agreement about an asset that the counterparty has not refused yet."""
+    if contract.agreement_id is not None and contract.agreement_id not in refused:
+        return contract.agreement_id
+    return party.connector.find_agreement(contract.asset_id, party.counterparty, without=refused)
 
 
-def _request(journal: ContractJournal, party: ConnectorParty, entry: CatalogueEntry) -> None:
-    known = journal.get(entry.asset_id)
-    if known is not None and known.negotiation_id is not None and known.error is None:
-        return
-    contract = _new(entry)
-    journal.put(contract)
-    journal.put(replace(contract, negotiation_id=party.connector.negotiate(entry)))
+def _asked(party: ConnectorParty, entry: CatalogueEntry, contract: Contract) -> Contract:
+    under_way = contract.negotiation_id is not None and contract.agreement_id is None and contract.error is None
+    return contract if under_way else replace(_new(entry), negotiation_id=party.connector.negotiate(entry))
 
 
 def _new(entry: CatalogueEntry) -> Contract:
     return Contract(entry.asset_id, entry.properties["batteryId"], entry.counterparty.participant_id)
 
 
+def _raise_own(refusal: ServerRefused | InputError) -> None:
+    """Raise what is no matter of one contract: our own connector does not let us in."""
+    if isinstance(refusal, ServerRefused) and refusal.status == 401:
+        raise refusal
+
+
 def settle_negotiations(journal: ContractJournal, party: ConnectorParty, run: str) -> int:
     """Write down how a run's negotiations ended and return how many are still under way."""
+    waiting = [
+        contract
+        for contract in journal.wanted(run)
+        if contract.negotiation_id and not contract.agreement_id and not contract.error
+    ]
+    return _settle(journal, waiting, lambda contract: _negotiated(party, contract))
+
+
+def _negotiated(party: ConnectorParty, contract: Contract) -> Contract | None:
+    try:
+        negotiation = party.connector.negotiation(str(contract.negotiation_id))
+    except NotFound:
+        return replace(contract, error=f"our connector has lost negotiation {contract.negotiation_id}")
+    except REFUSALS as refusal:
+        _raise_own(refusal)
+        return replace(contract, error=str(refusal))
+    if negotiation.state is NegotiationState.FINALIZED:
+        return replace(contract, agreement_id=negotiation.agreement_id)
+    if negotiation.state is NegotiationState.TERMINATED:
+        return replace(contract, error=negotiation.error or NO_REASON)
+    return None
+
+
+def _settle(
+    journal: ContractJournal, waiting: Sequence[Contract], outcome: Callable[[Contract], Contract | None]
+) -> int:
+    """Write down the outcomes that there are and return how many contracts have none yet.
+
+    :param outcome: looks at a contract and returns it as it is now, or ``None`` while there is no outcome.
+    """
+    settled: list[Contract] = []
     pending = 0
-    for contract in journal.wanted(run):
-        if contract.agreement_id or contract.error or not contract.negotiation_id:
-            continue
-        try:
-            negotiation = party.connector.negotiation(contract.negotiation_id)
-        except NotFound:
-            journal.put(replace(contract, error=f"our connector has lost negotiation {contract.negotiation_id}"))
-            continue
-        if negotiation.state is NegotiationState.FINALIZED:
-            journal.put(replace(contract, agreement_id=negotiation.agreement_id))
-        elif negotiation.state is NegotiationState.TERMINATED:
-            journal.put(replace(contract, error=negotiation.error or "the counterparty gave no reason"))
-        else:
+    try:
+        for contract in waiting:
+            found = outcome(contract)
+            if found is not None:
+                settled.append(found)
+                continue
             pending += 1
-    return pending
+            if pending == PENDING_A_LOOK:
+                break
+    finally:
+        journal.put(*settled)
+    return len(waiting) - len(settled)
 
 
 def start_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -> int:
-    """Start the transfer of everything a run has a contract for and return how many there are."""
+    """Start the transfer of everything a run has a contract for; what is refused costs only itself.
+
+    :return: how many transfers are under way.
+    :raises NegotiationFailed: if every transfer was refused; the message carries a reason.
+    """
+    refused = journal.refused(party.counterparty.participant_id)
     count = 0
+    failed: list[Contract] = []
     for contract in journal.wanted(run):
-        if contract.agreement_id is None:
+        if contract.agreement_id is None or contract.agreement_id in refused:
             continue
+        if _still_open(party, contract):
+            count += 1
+            continue
+        try:
+            transfer_id = party.connector.transfer(contract.agreement_id, party.counterparty)
+        except REFUSALS as refusal:
+            _raise_own(refusal)
+            failed.append(_fruitless(contract, str(refusal)))
+            journal.put(failed[-1])
+            journal.refuse(contract.counterparty_id, contract.agreement_id)
+            continue
+        journal.put(replace(contract, transfer_id=transfer_id, started_id=None, error=None))
         count += 1
-        if not _still_open(party, contract):
-            journal.put(
-                replace(contract, transfer_id=party.connector.transfer(contract.agreement_id, party.counterparty))
-            )
+    if failed and not count:
+        raise NegotiationFailed(
+            f"none of {len(failed)} transfers could be started; {failed[0].asset_id}: {failed[0].error}"
+        )
     return count
 
 
@@ -113,23 +183,37 @@ def _still_open(party: ConnectorParty, contract: Contract) -> bool:
         return False
     try:
         state = party.connector.transfer_state(contract.transfer_id).state
-    except NotFound:
+    except REFUSALS as refusal:
+        _raise_own(refusal)
         return False
     return state in (TransferState.REQUESTED, TransferState.STARTED)
 
 
 def settle_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -> int:
-    """Write down which of a run's transfers failed and return how many have not started yet."""
-    pending = 0
-    for contract in journal.wanted(run):
-        if contract.transfer_id is None:
-            continue
-        transfer = party.connector.transfer_state(contract.transfer_id)
-        if transfer.state is TransferState.TERMINATED:
-            journal.put(_fruitless(contract, transfer.error or "the counterparty gave no reason"))
-        elif transfer.state not in (TransferState.STARTED, TransferState.COMPLETED):
-            pending += 1
-    return pending
+    """Write down which of a run's transfers have started or failed and return how many have not yet."""
+    waiting = [
+        contract
+        for contract in journal.wanted(run)
+        if contract.transfer_id is not None and contract.transfer_id != contract.started_id
+    ]
+    return _settle(journal, waiting, lambda contract: _transferred(journal, party, contract))
+
+
+def _transferred(journal: ContractJournal, party: ConnectorParty, contract: Contract) -> Contract | None:
+    try:
+        transfer = party.connector.transfer_state(str(contract.transfer_id))
+    except NotFound:
+        return _fruitless(contract, f"our connector has lost transfer {contract.transfer_id}")
+    except REFUSALS as refusal:
+        _raise_own(refusal)
+        return _fruitless(contract, str(refusal))
+    if transfer.state is TransferState.TERMINATED:
+        if contract.agreement_id is not None:
+            journal.refuse(contract.counterparty_id, contract.agreement_id)
+        return _fruitless(contract, transfer.error or NO_REASON)
+    if transfer.state in (TransferState.STARTED, TransferState.COMPLETED):
+        return replace(contract, started_id=contract.transfer_id)
+    return None
 
 
 SETTLE: dict[str, Callable[[ContractJournal, ConnectorParty, str], int]] = {
@@ -145,8 +229,8 @@ def contract_counts(journal: ContractJournal, run: str) -> dict[str, int]:
     :raises NegotiationFailed: if there were offers and every one was refused; the message carries a reason.
     """
     contracts = journal.wanted(run)
-    agreements = sum(contract.agreement_id is not None for contract in contracts)
     refused = [contract for contract in contracts if contract.error]
+    agreements = sum(contract.agreement_id is not None and not contract.error for contract in contracts)
     reason = f"; {refused[0].asset_id}: {refused[0].error}" if refused else ": no negotiation has ended"
     for contract in refused:
         log.warning("no contract for %s: %s", contract.asset_id, contract.error)
@@ -165,31 +249,39 @@ def pull(lake: Lake, journal: ContractJournal, party: ConnectorParty, run: str) 
     failed: list[Contract] = []
     for contract in journal.wanted(run):
         if contract.transfer_id is None:
+            # It was agreed, and then the transfer failed before there was anything to fetch.
+            failed += [contract] if contract.agreement_id and contract.error else []
             continue
         try:
             data = party.connector.fetch(contract.transfer_id, maximum_bytes=MAXIMUM_BYTES)
-        except ServerRefused as refusal:
-            log.warning("no data of %s: %s", contract.asset_id, refusal)
-            failed.append(_fruitless(contract, str(refusal)))
-            journal.put(failed[-1])
+        except REFUSALS as refusal:
+            failed.append(_not_fetched(journal, contract, refusal))
             continue
         write_bytes(pulled_file(lake, contract), data)
         pulled += 1
         size += len(data)
+    for contract in failed:
+        log.warning("no data of %s: %s", contract.asset_id, contract.error)
     if failed and not pulled:
         raise NegotiationFailed(f"none of {len(failed)} transfers gave data; {failed[0].asset_id}: {failed[0].error}")
     log.info("pulled %d bundles, %d bytes; %d failed", pulled, size, len(failed))
     return {"pulled": pulled, "failed": len(failed), "bytes": size}
 
 
+def _not_fetched(journal: ContractJournal, contract: Contract, refusal: ServerRefused | InputError) -> Contract:
+    if isinstance(refusal, ServerRefused) and refusal.status in {401, 403} and contract.agreement_id is not None:
+        journal.refuse(contract.counterparty_id, contract.agreement_id)
+    fruitless = _fruitless(contract, str(refusal))
+    journal.put(fruitless)
+    return fruitless
+
+
 def _fruitless(contract: Contract, reason: str) -> Contract:
-    """Return a contract whose transfer came to nothing: the next run looks for an agreement that still holds."""
-    return replace(contract, negotiation_id=None, agreement_id=None, transfer_id=None, error=reason)
+    """Return a contract whose transfer came to nothing: the next run transfers anew, under an agreement that holds."""
+    return replace(contract, transfer_id=None, started_id=None, error=reason)
 
 
 def pulled_file(lake: Lake, contract: Contract) -> Path:
     """Return where the data of a contract lie; the counterparty's names stay out of the path."""
-    import hashlib
-
-    name = hashlib.sha256(contract.asset_id.encode()).hexdigest()
+    name = hashlib.sha256(f"{contract.counterparty_id}\0{contract.asset_id}".encode()).hexdigest()
     return lake.root / "pulled" / shard(name) / f"{name}.json"

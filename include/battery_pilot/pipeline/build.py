@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import InputError
 from battery_pilot.lake import Lake, Window, read_json, write_lines
 from battery_pilot.passport.master import MasterData, read_master
-from battery_pilot.pipeline.subjects import TABLE, Subject
+from battery_pilot.pipeline.subjects import TABLE, Subject, passport_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,21 +103,18 @@ def _write_in_processes(staged: Path, base_iri: str, workers: int, count: int) -
 
 def _write(staged: Path, base_iri: str, part: int, parts: int) -> None:
     """Write every ``parts``-th passport of the staged subjects, starting with number ``part``."""
-    from battery_pilot.lake import read_lines
     from battery_pilot.passport.aas import write_aasx, write_json
-    from battery_pilot.passport.building import build_passport
     from battery_pilot.passport.identifiers import slug
 
-    for number, record in enumerate(read_lines(staged / "subjects.jsonl")):
-        if number % parts != part:
-            continue
-        subject = Subject.model_validate(record)
-        passport = build_passport(subject.model, subject.item, subject.condition, base=base_iri)
-        name = slug(passport.battery_id)
-        folder = staged / shard(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(passport, folder / f"{name}.json")
-        write_aasx(passport, folder / f"{name}.aasx")
+    with (staged / "subjects.jsonl").open(encoding="utf-8") as lines:
+        # Lines of other parts are skipped as text: parsing them is what would cost.
+        for line in islice(lines, part, None, parts):
+            passport = passport_of(Subject.model_validate_json(line), base_iri)
+            name = slug(passport.battery_id)
+            folder = staged / shard(name)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(passport, folder / f"{name}.json")
+            write_aasx(passport, folder / f"{name}.aasx")
 
 
 def shard(name: str) -> str:

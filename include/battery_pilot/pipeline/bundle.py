@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from battery_pilot.errors import PassportError
-from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, reconstruct, verify_chain
+from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, current_entry, reconstruct, verify_chain
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.reading import ReadPassport, parse_json, read_passport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from battery_pilot.passport.lexical import Value
 
 FORMAT = "battery-pilot-bundle/1"
 MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -28,12 +29,16 @@ class Bundle:
 
     :param passport: the counterparty's passport.
     :param tier: the tier whose view it is.
-    :param states: every recorded state as (as_of, flat values), in order of record.
+    :param entries: the history that came with it, in order of record.
     """
 
     passport: ReadPassport
     tier: Tier
-    states: list[tuple[datetime, dict[str, Any]]]
+    entries: tuple[DisclosedEntry, ...]
+
+    def states(self) -> Iterator[tuple[DisclosedEntry, Mapping[str, Value]]]:
+        """Yield every recorded state: its entry and its flat values."""
+        return reconstruct(self.entries)
 
 
 def make_bundle(view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tier) -> bytes:
@@ -68,15 +73,16 @@ def _checked(content: dict[str, Any]) -> Bundle:
         raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
     tier = Tier(content["tier"])
     view = rfc8785.dumps(content["passport"])
-    entries = [DisclosedEntry.model_validate(entry) for entry in content["history"]]
+    entries = tuple(DisclosedEntry.model_validate(entry) for entry in content["history"])
     passport = read_passport(view, maximum_bytes=MAXIMUM_BYTES)
     verify_chain(entries, tier)
     _check_current(passport, view, entries, tier)
-    return Bundle(passport, tier, reconstruct(entries))
+    return Bundle(passport, tier, entries)
 
 
-def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedEntry], tier: Tier) -> None:
-    if not entries:
+def _check_current(passport: ReadPassport, view: bytes, entries: tuple[DisclosedEntry, ...], tier: Tier) -> None:
+    newest = current_entry(entries)
+    if newest is None:
         raise PassportError(
             f"bundle of battery {passport.battery_id}: it carries no history to verify the passport against"
         )
@@ -91,7 +97,6 @@ def _check_current(passport: ReadPassport, view: bytes, entries: list[DisclosedE
             f"bundle of battery {passport.battery_id}: it claims the tier {tier}, but its history discloses values of "
             f"{', '.join(sorted(closed))}"
         )
-    newest = max(entries, key=lambda entry: (entry.as_of, entry.version))
     if newest.view_sha256 != hashlib.sha256(view).hexdigest() or newest.as_of != passport.as_of:
         raise PassportError(
             f"bundle of battery {passport.battery_id}: the passport differs from version {newest.version} of its history"

@@ -1,25 +1,15 @@
-"""The consumer's journal of contracts: what was asked for, agreed and transferred, written before it is awaited."""
+"""The consumer's journal: what was asked for, agreed and transferred, and whose the twins are that came of it."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-_COLUMNS = (
-    "asset_id",
-    "battery_id",
-    "counterparty_id",
-    "negotiation_id",
-    "agreement_id",
-    "transfer_id",
-    "error",
-)
 
 
 @dataclass(frozen=True)
@@ -32,6 +22,7 @@ class Contract:
     :param negotiation_id: set once a negotiation was started.
     :param agreement_id: set once it was agreed.
     :param transfer_id: the newest transfer.
+    :param started_id: the newest transfer that was seen to have started.
     :param error: why the negotiation or transfer ended without a result, in the counterparty's words.
     """
 
@@ -41,7 +32,47 @@ class Contract:
     negotiation_id: str | None = None
     agreement_id: str | None = None
     transfer_id: str | None = None
+    started_id: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Whose a shell is and which state of it the consumer's server shows.
+
+    :param shell_id: id of the shell.
+    :param battery_id: the battery it is of.
+    :param counterparty_id: who brought it first, and whom alone we let change it.
+    :param as_of: point in time of the state that is shown (ISO 8601, UTC), ``None`` before the first.
+    :param sha256: digest of that state's passport.
+    """
+
+    shell_id: str
+    battery_id: str
+    counterparty_id: str
+    as_of: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Something that the passports of several batteries bring: a model's data, a concept description.
+
+    :param identifier: its id.
+    :param counterparty_id: who brought it first, and whom alone we let change it.
+    :param sha256: digest of its content.
+    """
+
+    identifier: str
+    counterparty_id: str
+    sha256: str
+
+
+_KEYS: dict[type, str] = {
+    Contract: "counterparty_id, asset_id",
+    Twin: "shell_id",
+    Shared: "identifier",
+}
 
 
 class ContractJournal:
@@ -54,13 +85,16 @@ class ContractJournal:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as connection:
-            columns = ", ".join(f"{name} TEXT" for name in _COLUMNS[1:])
-            connection.execute(f"CREATE TABLE IF NOT EXISTS contract (asset_id TEXT PRIMARY KEY, {columns})")
+            for kind, key in _KEYS.items():
+                columns = ", ".join(f"{name} TEXT" for name in _columns(kind))
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {_table(kind)} ({columns}, PRIMARY KEY ({key}))")
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS wanted (run TEXT, asset_id TEXT, PRIMARY KEY (run, asset_id))"
+                "CREATE TABLE IF NOT EXISTS wanted (run TEXT, counterparty_id TEXT, asset_id TEXT, "
+                "PRIMARY KEY (run, counterparty_id, asset_id))"
             )
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS twin (battery_id TEXT PRIMARY KEY, as_of TEXT, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS refused (counterparty_id TEXT, agreement_id TEXT, "
+                "PRIMARY KEY (counterparty_id, agreement_id))"
             )
 
     @property
@@ -68,42 +102,73 @@ class ContractJournal:
         """Where the journal is."""
         return self._path
 
-    def get(self, asset_id: str) -> Contract | None:
-        """Return what is known of an asset."""
-        with self._connection() as connection:
-            query = f"SELECT {', '.join(_COLUMNS)} FROM contract WHERE asset_id = ?"  # noqa: S608 - constant columns
-            row = connection.execute(query, (asset_id,)).fetchone()
-        return Contract(*row) if row else None
+    def get(self, counterparty_id: str, asset_id: str) -> Contract | None:
+        """Return what is known of a counterparty's asset."""
+        found = self._read(Contract, "WHERE counterparty_id = ? AND asset_id = ?", counterparty_id, asset_id)
+        return found[0] if found else None
 
-    def put(self, contract: Contract) -> None:
-        """Write down what is known of an asset."""
-        values = tuple(getattr(contract, field.name) for field in fields(contract))
-        marks = ", ".join("?" for _ in values)
-        with self._connection() as connection:
-            connection.execute(f"INSERT OR REPLACE INTO contract ({', '.join(_COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+    def of(self, counterparty_id: str) -> dict[str, Contract]:
+        """Return what is known of all of a counterparty's assets, by asset."""
+        return {one.asset_id: one for one in self._read(Contract, "WHERE counterparty_id = ?", counterparty_id)}
 
-    def want(self, run: str, asset_id: str) -> None:
-        """Note that a run wants an asset."""
+    def put(self, *contracts: Contract) -> None:
+        """Write down what is known of assets, all or none of it."""
+        self._write(contracts)
+
+    def want(self, run: str, *contracts: Contract) -> None:
+        """Note that a run wants assets."""
+        rows = [(run, contract.counterparty_id, contract.asset_id) for contract in contracts]
         with self._connection() as connection:
-            connection.execute("INSERT OR IGNORE INTO wanted VALUES (?, ?)", (run, asset_id))
+            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?)", rows)
 
     def wanted(self, run: str) -> list[Contract]:
         """Return the contracts of the assets that a run wants, in order of asset."""
-        columns = ", ".join(f"contract.{name}" for name in _COLUMNS)
-        query = f"SELECT {columns} FROM contract JOIN wanted USING (asset_id) WHERE run = ? ORDER BY asset_id"  # noqa: S608
-        with self._connection() as connection:
-            return [Contract(*row) for row in connection.execute(query, (run,))]
+        join = "JOIN wanted USING (counterparty_id, asset_id) WHERE run = ? ORDER BY asset_id, counterparty_id"
+        return self._read(Contract, join, run)
 
-    def twin(self, battery_id: str) -> tuple[str, str] | None:
-        """Return ``as_of`` (ISO 8601, UTC) and digest of the state that a battery's twin shows."""
+    def refuse(self, counterparty_id: str, agreement_id: str) -> None:
+        """Note that a counterparty does not keep to an agreement."""
         with self._connection() as connection:
-            row = connection.execute("SELECT as_of, sha256 FROM twin WHERE battery_id = ?", (battery_id,)).fetchone()
-        return (row[0], row[1]) if row else None
+            connection.execute("INSERT OR IGNORE INTO refused VALUES (?, ?)", (counterparty_id, agreement_id))
 
-    def put_twin(self, battery_id: str, as_of: str, sha256: str) -> None:
-        """Note which state a battery's twin shows."""
+    def refused(self, counterparty_id: str) -> set[str]:
+        """Return the agreements that a counterparty does not keep to."""
+        query = "SELECT agreement_id FROM refused WHERE counterparty_id = ?"
         with self._connection() as connection:
-            connection.execute("INSERT OR REPLACE INTO twin VALUES (?, ?, ?)", (battery_id, as_of, sha256))
+            return {agreement_id for (agreement_id,) in connection.execute(query, (counterparty_id,))}
+
+    def twins(self) -> dict[str, Twin]:
+        """Return all twins by their shells' ids."""
+        return {twin.shell_id: twin for twin in self._read(Twin)}
+
+    def put_twins(self, twins: Iterable[Twin]) -> None:
+        """Write down whose twins are and what they show."""
+        self._write(twins)
+
+    def shared(self) -> dict[str, Shared]:
+        """Return all that several passports bring, by id."""
+        return {one.identifier: one for one in self._read(Shared)}
+
+    def put_shared(self, shared: Iterable[Shared]) -> None:
+        """Write down whose shared content is."""
+        self._write(shared)
+
+    def _read(self, kind: type[Any], condition: str = "", *values: str) -> list[Any]:
+        query = f"SELECT {', '.join(_columns(kind))} FROM {_table(kind)} {condition}"  # noqa: S608 - constant names
+        with self._connection() as connection:
+            return [kind(*row) for row in connection.execute(query, values)]
+
+    def _write(self, records: Iterable[Any]) -> None:
+        rows = list(records)
+        if not rows:
+            return
+        kind = type(rows[0])
+        columns = _columns(kind)
+        insert = (
+            f"INSERT OR REPLACE INTO {_table(kind)} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})"  # noqa: S608
+        )
+        with self._connection() as connection:
+            connection.executemany(insert, [astuple(row) for row in rows])
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -114,3 +179,11 @@ class ContractJournal:
                 yield connection
         finally:
             connection.close()
+
+
+def _table(kind: type[Any]) -> str:
+    return kind.__name__.lower()
+
+
+def _columns(kind: type[Any]) -> list[str]:
+    return [field.name for field in fields(kind)]

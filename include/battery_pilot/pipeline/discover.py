@@ -30,24 +30,33 @@ def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
     :param landing: the landing folder.
     :param window: whose files are wanted.
     :return: ``manifest`` (path of a JSON-lines file with ``path`` and ``arrived_on``), ``files`` and ``warnings``.
-    :raises InputError: if the landing folder is not there.
+    :raises InputError: if the landing folder is not there, or a window that overlaps this one has been processed.
     """
+    _demand_no_overlap(lake, window)
     if not landing.is_dir():
         raise InputError(f"landing folder {landing} does not exist: create it or set BATTERY_PILOT_LANDING")
     manifest = manifest_of(lake, window)
+    top = landing.resolve()
     unwritable: list[Path] = []
+    outside: list[Path] = []
 
     def records() -> Iterator[dict[str, str]]:
         for day, folder in _partitions(landing):
             if window.start <= day < window.end:
                 for path in _files(folder):
-                    if _is_utf8(path):
+                    if not path.resolve().is_relative_to(top):
+                        outside.append(path)
+                    elif _is_utf8(path):
                         yield {"path": str(path), "arrived_on": day.isoformat()}
                     else:
                         unwritable.append(path)
 
     count = write_lines(manifest, records())
-    warnings = [*_left_out(unwritable), *_unprocessed_before(lake, landing, window)]
+    warnings = [
+        *_left_out(unwritable, "their names are not UTF-8", "rename them"),
+        *_left_out(outside, f"they are links to outside of {landing}", "copy them there"),
+        *_unprocessed_before(lake, landing, window),
+    ]
     log.info("discovered %d files in %s for window %s", count, landing, window.key)
     for warning in warnings:
         log.warning(warning)
@@ -85,12 +94,23 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _left_out(paths: list[Path]) -> list[str]:
-    """Say which files cannot be named in a manifest."""
+def _left_out(paths: list[Path], reason: str, remedy: str) -> list[str]:
+    """Say which files do not get into the manifest."""
     if not paths:
         return []
     first = str(paths[0]).encode("utf-8", "backslashreplace").decode()
-    return [f"{len(paths)} files were left out because their names are not UTF-8, the first is {first}: rename them"]
+    return [f"{len(paths)} files were left out because {reason}, the first is {first}: {remedy}"]
+
+
+def _demand_no_overlap(lake: Lake, window: Window) -> None:
+    """Refuse a window that shares days with another that was processed: what arrived then would belong to both."""
+    for other in lake.windows("cycles"):
+        if other != window and other.start < window.end and window.start < other.end:
+            raise InputError(
+                f"window {window.key} overlaps with {other.key}, which has been processed: a file of the days that they "
+                f"share would count in both versions once it is corrected; keep to one schedule, or remove the folders interval={other.key} in "
+                f"{lake.root} first"
+            )
 
 
 def _unprocessed_before(lake: Lake, landing: Path, window: Window) -> list[str]:

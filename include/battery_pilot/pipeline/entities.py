@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from battery_pilot.errors import InputError
 from battery_pilot.passport.identifiers import slug
 from battery_pilot.passport.mapping import parts, row_path
-from battery_pilot.services.orion import attribute, entity_id
+from battery_pilot.services.orion import attribute, checked_name, entity_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,19 +17,45 @@ if TYPE_CHECKING:
     from battery_pilot.passport.model import Prediction
     from battery_pilot.passport.reading import ReadPassport
 
+log = logging.getLogger(__name__)
+
 ENTITY_TYPE = "Battery"
 
 
-def battery_entity(passport: ReadPassport) -> dict[str, Any]:
+# UN/CEFACT Recommendation 20, as the metadata ``unitCode`` wants it.
+UNIT_CODES = {
+    "°C": "CEL",
+    "%": "P1",
+    "Ah": "AMH",
+    "kWh": "KWH",
+    "Wh": "WHR",
+    "W": "WTT",
+    "V": "VLT",
+    "A": "AMP",
+    "ohm": "OHM",
+    "min": "MIN",
+    "kg": "KGM",
+}
+
+
+def battery_entity(passport: ReadPassport, left_out: list[str] | None = None) -> dict[str, Any]:
     """Return the entity of a battery: every single value of its passport, named by its path.
 
     Members of lists stay in the passport: a context broker's subscribers watch values, not documents.
+
+    :param left_out: is given the names of the attributes that Orion would refuse and the entity goes without.
     """
-    attributes = {
-        path.replace(".", "__"): attribute(value, unit=units().get(row_path(path)), as_of=passport.as_of)
-        for path, value in passport.values.items()
-        if "[" not in path
-    }
+    attributes: dict[str, Any] = {}
+    for path, value in passport.values.items():
+        if "[" in path:
+            continue
+        try:
+            name = checked_name(path.replace(".", "__"))
+            attributes[name] = attribute(value, as_of=passport.as_of, **_unit(units().get(row_path(path))))
+        except InputError as error:
+            log.warning("battery %s goes without %s: %s", passport.battery_id, path[:80], error)
+            if left_out is not None:
+                left_out.append(path)
     return {
         "id": entity_id(slug(passport.battery_id)),
         "type": ENTITY_TYPE,
@@ -36,6 +64,13 @@ def battery_entity(passport: ReadPassport) -> dict[str, Any]:
         "asOf": attribute(passport.as_of),
         **attributes,
     }
+
+
+def _unit(unit: str | None) -> dict[str, str]:
+    """Return a unit as metadata: its code, or its name where it has none."""
+    if unit is None:
+        return {}
+    return {"unitCode": UNIT_CODES[unit]} if unit in UNIT_CODES else {"unit": unit}
 
 
 def prediction_entity(battery_id: str, prediction: Prediction) -> dict[str, Any]:

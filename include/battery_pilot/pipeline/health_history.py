@@ -5,7 +5,6 @@ The provider writes it from the conditions in its lake, the consumer from the hi
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from battery_pilot.pipeline.subjects import TABLE, subjects
 from battery_pilot.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -67,11 +66,15 @@ def _of_conditions(lake: Lake) -> Iterator[Record]:
 def _of_bundles(bundles: Iterable[Bundle]) -> Iterator[Record]:
     named = [(path, name) for name, path in value_paths().items()]
     for bundle in bundles:
-        # A corrected state has the same as_of as the one that it corrects, and comes after it.
-        newest: dict[datetime, Mapping[str, Any]] = dict(bundle.states)
-        for as_of, values in newest.items():
+        newest: dict[datetime, tuple[datetime, Record]] = {}
+        for entry, values in bundle.states():
+            # A state that was corrected, or of which more became known, has several entries of the same as_of.
+            if entry.as_of in newest and newest[entry.as_of][0] > entry.known_until:
+                continue
             # What a counterparty calls a capacity may be a text.
             found = {name: values[path] for path, name in named if isinstance(values.get(path), (int, float))}
+            newest[entry.as_of] = entry.known_until, found
+        for as_of, (_, found) in newest.items():
             yield {"battery_id": bundle.passport.battery_id, "as_of": as_of, **found}
 
 
@@ -95,18 +98,18 @@ def _write(folder: Path, records: Iterator[Record]) -> int:
 
     special = {"battery_id": pa.string(), "as_of": pa.timestamp("us", tz="UTC")}
     schema = pa.schema([(name, special.get(name, pa.float64())) for name in HISTORY_COLUMNS])
-    staged = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "part-0.parquet"
+    # A name with a dot is no part of the table, neither for Spark nor for Arrow.
+    staged = table.with_name(f".{table.name}.new")
     count = 0
-    with pq.ParquetWriter(staged / "part-0.parquet", schema) as writer:
+    with pq.ParquetWriter(staged, schema) as writer:
         for group in _groups(records):
             # A passport's whole numbers are integers; the table's columns are not.
             rows = [{name: _cell(record.get(name)) for name in HISTORY_COLUMNS} for record in group]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             count += len(group)
-    shutil.rmtree(folder, ignore_errors=True)
-    staged.rename(folder)
+    staged.replace(table)
     return count
 
 

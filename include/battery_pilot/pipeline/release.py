@@ -10,9 +10,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.lake import Lake, Window, write_bytes
-from battery_pilot.passport.aas import canonical_json, concept_description_dicts, shell_dict, submodel_dicts
-from battery_pilot.passport.history import HistoryStore, record
+from battery_pilot.passport.aas import (
+    canonical_json,
+    concept_description_dicts,
+    passport_sha256,
+    shell_dict,
+    submodel_dicts,
+)
+from battery_pilot.passport.history import HistoryEntry, HistoryStore, current_entry, record
 from battery_pilot.passport.identifiers import slug
+from battery_pilot.passport.model import Tier
 from battery_pilot.pipeline.build import shard
 from battery_pilot.pipeline.bundle import make_bundle
 from battery_pilot.pipeline.subjects import passports
@@ -23,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from battery_pilot.passport.building import Passport
-    from battery_pilot.passport.model import Tier
     from battery_pilot.pipeline.parties import ConnectorParty
     from battery_pilot.services.aas_server import AasServer
 
@@ -43,7 +49,9 @@ def push(lake: Lake, window: Window, server: AasServer, history: HistoryStore, b
     """
     pushed = kept = 0
     for chunk in _chunks(passports(lake, window, base_iri)):
-        current = [passport for passport in chunk if not _is_older(history, passport)]
+        current = [
+            passport for passport in chunk if not _is_older(passport, window, history.current(passport.battery_id))
+        ]
         kept += len(chunk) - len(current)
         server.upsert_all(
             shells=[shell_dict(passport) for passport in current],
@@ -63,7 +71,7 @@ def record_versions(lake: Lake, window: Window, history: HistoryStore, base_iri:
     """
     new = unchanged = 0
     for passport in passports(lake, window, base_iri):
-        if record(history, passport, run=run, recorded_at=datetime.now(UTC)).is_new:
+        if record(history, passport, run=run, recorded_at=datetime.now(UTC), known_until=window.end).is_new:
             new += 1
         else:
             unchanged += 1
@@ -83,19 +91,36 @@ def publish(
 ) -> dict[str, int]:
     """Release the window's current passports: a bundle in the outbox and an offer in the connector, per tier.
 
+    What was released of the same batteries for a tier that is no longer wanted is taken back.
+
     :param tiers: which views are offered.
-    :return: ``offers``, ``kept_newer``.
+    :return: ``offers``, ``kept_newer``, ``not_current`` (passports that differ from what the history calls current),
+        ``withdrawn`` (offers taken back).
     """
-    offers = kept = 0
+    counts = dict.fromkeys(("offers", "kept_newer", "not_current", "withdrawn"), 0)
+    closed = [tier for tier in Tier if tier not in tiers]
     with ThreadPoolExecutor(workers) as pool:
         for chunk in _chunks(passports(lake, window, base_iri)):
-            current = [passport for passport in chunk if not _is_older(history, passport)]
-            kept += len(chunk) - len(current)
-            wanted = [_release(lake, history, party, passport, tier) for passport in current for tier in tiers]
-            for _ in pool.map(party.connector.publish, wanted):
-                offers += 1
-    log.info("published %d offers for window %s", offers, window.key)
-    return {"offers": offers, "kept_newer": kept}
+            closed_offers = [(passport.battery_id, tier) for passport in chunk for tier in closed]
+            counts["withdrawn"] += sum(pool.map(lambda one: _withdraw(lake, party, *one), closed_offers))
+            offers: list[Offer] = []
+            for passport in chunk:
+                entries = history.entries(passport.battery_id)
+                obstacle = _obstacle(passport, window, current_entry(entries))
+                if obstacle:
+                    counts[obstacle] += 1
+                else:
+                    offers.extend(_release(lake, entries, party, passport, tier) for tier in tiers)
+            counts["offers"] += len(list(pool.map(party.connector.publish, offers)))
+    log.info("published for window %s: %s", window.key, counts)
+    if counts["not_current"]:
+        log.warning(
+            "%d passports of window %s are not what the history calls current and were not published: run record and "
+            "publish again",
+            counts["not_current"],
+            window.key,
+        )
+    return counts
 
 
 def outbox(lake: Lake) -> Path:
@@ -103,13 +128,24 @@ def outbox(lake: Lake) -> Path:
     return lake.root / "outbox"
 
 
-def _release(lake: Lake, history: HistoryStore, party: ConnectorParty, passport: Passport, tier: Tier) -> Offer:
-    name = _offer_name(passport.battery_id)
-    relative = f"{tier}/{shard(name)}/{name}.json"
+def _obstacle(passport: Passport, window: Window, current: HistoryEntry | None) -> str | None:
+    """Say why a passport is not released: consumers reject all but what the history calls current."""
+    if _is_older(passport, window, current):
+        return "kept_newer"
+    if current is None or current.view_sha256 != passport_sha256(passport):
+        log.debug("battery %s: the passport is not what the history calls current", passport.battery_id)
+        return "not_current"
+    return None
+
+
+def _release(
+    lake: Lake, entries: Sequence[HistoryEntry], party: ConnectorParty, passport: Passport, tier: Tier
+) -> Offer:
+    relative = _bundle_path(passport.battery_id, tier)
     view = json.loads(canonical_json(passport.view(tier)))
-    write_bytes(outbox(lake) / relative, make_bundle(view, history.entries(passport.battery_id), tier))
+    write_bytes(outbox(lake) / relative, make_bundle(view, entries, tier))
     return Offer(
-        asset_id=f"passport:{tier}:{name}",
+        asset_id=_asset_id(passport.battery_id, tier),
         title=f"Digital Battery Passport {passport.battery_id} ({tier.value.replace('_', ' ')})",
         data_url=f"{party.outbox_url}/{relative}",
         content_type="application/json",
@@ -118,14 +154,34 @@ def _release(lake: Lake, history: HistoryStore, party: ConnectorParty, passport:
     )
 
 
+def _withdraw(lake: Lake, party: ConnectorParty, battery_id: str, tier: Tier) -> bool:
+    """Take an offer and its bundle back and return whether there was one."""
+    released = outbox(lake) / _bundle_path(battery_id, tier)
+    if not released.exists():
+        return False
+    # The file goes last: while it is there, the next run tries again.
+    party.connector.withdraw(_asset_id(battery_id, tier))
+    released.unlink()
+    return True
+
+
+def _asset_id(battery_id: str, tier: Tier) -> str:
+    return f"passport:{tier}:{_offer_name(battery_id)}"
+
+
+def _bundle_path(battery_id: str, tier: Tier) -> str:
+    name = _offer_name(battery_id)
+    return f"{tier}/{shard(name)}/{name}.json"
+
+
 def _offer_name(battery_id: str) -> str:
     name = slug(battery_id)
     return name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest() + "_"
 
 
-def _is_older(history: HistoryStore, passport: Passport) -> bool:
-    current = history.current(passport.battery_id)
-    return current is not None and current.as_of > passport.as_of
+def _is_older(passport: Passport, window: Window, current: HistoryEntry | None) -> bool:
+    """Return whether the history holds a later state of the battery, or knows more of the same one."""
+    return current is not None and (current.as_of, current.known_until) > (passport.as_of, window.end)
 
 
 def _chunks(items: Iterator[Passport]) -> Iterator[list[Passport]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from battery_pilot.electrochemistry.condition import Condition, Frozen
-from battery_pilot.errors import InputError
+from battery_pilot.errors import InputError, PassportError
 from battery_pilot.lake import Lake, Window, read_lines
 from battery_pilot.passport.model import BatteryItem, BatteryModel
 
@@ -37,10 +37,22 @@ def subjects(lake: Lake, window: Window) -> Iterator[Subject]:
 
 def passports(lake: Lake, window: Window, base_iri: str) -> Iterator[Passport]:
     """Yield the passports of a window."""
+    for subject in subjects(lake, window):
+        yield passport_of(subject, base_iri)
+
+
+def passport_of(subject: Subject, base_iri: str) -> Passport:
+    """Build the passport of one battery.
+
+    :raises PassportError: naming the battery.
+    """
     from battery_pilot.passport.building import build_passport
 
-    for subject in subjects(lake, window):
-        yield build_passport(subject.model, subject.item, subject.condition, base=base_iri)
+    try:
+        return build_passport(subject.model, subject.item, subject.condition, base=base_iri)
+    except PassportError as error:
+        name = f"battery {subject.item.battery_id}: "
+        raise PassportError(name + str(error).removeprefix(name)) from error
 
 
 def folder_of(lake: Lake, window: Window) -> Path:

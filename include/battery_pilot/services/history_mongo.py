@@ -26,6 +26,8 @@ SELECTION_TIMEOUT_MILLISECOND = 10_000
 
 Document = dict[str, Any]
 
+_STANDING = ("as_of", "known_until", "version")
+
 
 class MongoHistory:
     """A history in two collections of a database; any number of processes may share it.
@@ -48,7 +50,7 @@ class MongoHistory:
             self._entries = self._client[database]["history_entries"]
             self._heads = self._client[database]["history_heads"]
             self._entries.create_index([("battery_id", ASCENDING), ("version", ASCENDING)], unique=True)
-            self._entries.create_index([("battery_id", ASCENDING), ("as_of", ASCENDING), ("version", ASCENDING)])
+            self._entries.create_index([("battery_id", ASCENDING), *((name, ASCENDING) for name in _STANDING)])
 
     def append(self, entry: HistoryEntry) -> None:
         """Add an entry after the last one of its battery.
@@ -64,6 +66,7 @@ class MongoHistory:
                         "battery_id": entry.battery_id,
                         "version": entry.version,
                         "as_of": _sortable(entry.as_of),
+                        "known_until": _sortable(entry.known_until),
                         # As text: BSON would cut times to milliseconds, and paths have dots, which are operators there.
                         "entry": entry.model_dump_json(),
                     }
@@ -95,10 +98,10 @@ class MongoHistory:
         return head
 
     def current(self, battery_id: str) -> HistoryEntry | None:
-        """Return the entry with the latest ``as_of``; of several, the one with the greatest version."""
+        """Return the entry with the greatest (``as_of``, ``known_until``, ``version``), or ``None`` if there is none."""
         with _translated():
             found = self._entries.find_one(
-                {"battery_id": battery_id}, sort=[("as_of", DESCENDING), ("version", DESCENDING)]
+                {"battery_id": battery_id}, sort=[(name, DESCENDING) for name in _STANDING]
             )
         return HistoryEntry.model_validate_json(found["entry"]) if found else None
 

@@ -43,30 +43,25 @@ def entity_id(slug: str) -> str:
     :param slug: what names the battery, in characters that Orion takes.
     :raises InputError: Orion would refuse the id.
     """
-    return _checked_id(f"urn:ngsi-ld:Battery:{slug}")
+    return checked_name(f"urn:ngsi-ld:Battery:{slug}")
 
 
-def attribute(
-    value: Value, *, unit: str | None = None, as_of: datetime | None = None, **metadata: Value
-) -> dict[str, Any]:
+def attribute(value: Value, *, as_of: datetime | None = None, **metadata: Value) -> dict[str, Any]:
     """Write a value as an NGSIv2 attribute.
 
     :param value: number, text, truth or time; a time has a zone and is sent in UTC.
-    :param unit: UN/CEFACT code of the unit, as metadata ``unitCode``.
     :param as_of: when the value was true, as metadata ``TimeInstant``.
-    :param metadata: further metadata by name.
+    :param metadata: further metadata by name; ``unitCode`` is the UN/CEFACT code of the unit.
     :raises InputError: not a finite number, a time without a zone, or metadata with characters that Orion forbids.
     """
     written = _typed(value)
     if written["type"] == "Text" and FORBIDDEN_IN_VALUES.intersection(written["value"]):
         written["type"] = "TextUnrestricted"
     notes: dict[str, Value] = dict(metadata)
-    if unit is not None:
-        notes["unitCode"] = unit
     if as_of is not None:
         notes["TimeInstant"] = as_of
     if notes:
-        written["metadata"] = {_checked_id(name): _metadata(name, note) for name, note in notes.items()}
+        written["metadata"] = {checked_name(name): _metadata(name, note) for name, note in notes.items()}
     return written
 
 
@@ -118,18 +113,16 @@ class Orion:
             wait_second=wait_second,
         )
 
-    def upsert(self, entities: Iterable[Entity]) -> int:
+    def upsert(self, entities: Iterable[Entity], *, refused: list[ServerRefused] | None = None) -> int:
         """Create entities or add and replace attributes of existing ones.
 
         :param entities: entities in NGSIv2's normalised form; consumed batch by batch.
-        :return: how many entities were sent.
+        :param refused: is given the refusal of each entity that Orion does not take by itself (400, 413), and the
+            others go on; without it the first such refusal is raised.
+        :return: how many entities were stored.
         :raises ServerRefused: Orion refused a batch; earlier batches, and after 422 a part of this one, are stored.
         """
-        count = 0
-        for batch in self._batches(entities):
-            self._append(batch)
-            count += len(batch)
-        return count
+        return sum(self._append(batch, refused) for batch in self._batches(entities))
 
     def entity(self, identifier: str, entity_type: str) -> Entity:
         """Read an entity.
@@ -202,8 +195,8 @@ class Orion:
         if batch:
             yield batch
 
-    def _append(self, batch: Sequence[bytes]) -> None:
-        """Send a batch, in halves where a server accepts less than the configured length."""
+    def _append(self, batch: Sequence[bytes], refused: list[ServerRefused] | None) -> int:
+        """Send a batch, in halves where a server accepts less, and return how many entities it took."""
         try:
             # The body is bytes, so that it goes out with a length: Orion refuses chunked requests with 411.
             # Without overrideMetadata a new value would keep the unit and time of the old one.
@@ -216,14 +209,17 @@ class Orion:
                 idempotent=True,
             )
         except ServerRefused as refusal:
-            if refusal.status == 413 and len(batch) > 1:
+            one_bad = refused is not None and refusal.status == 400
+            if len(batch) > 1 and (one_bad or refusal.status == 413):
                 middle = len(batch) // 2
-                self._append(batch[:middle])
-                self._append(batch[middle:])
-                return
-            raise ServerRefused(
-                refusal.method, refusal.url, refusal.status, f"{refusal.detail} ({_names(batch)})"
-            ) from refusal
+                return self._append(batch[:middle], refused) + self._append(batch[middle:], refused)
+            named = ServerRefused(refusal.method, refusal.url, refusal.status, f"{refusal.detail} ({_names(batch)})")
+            if refused is None or refusal.status not in {400, 413}:
+                raise named from refusal
+            log.warning("left an entity out: %s", named)
+            refused.append(named)
+            return 0
+        return len(batch)
 
     def _pages(self, path: str, params: Mapping[str, str | int]) -> Iterator[Entity]:
         offset = 0
@@ -243,8 +239,8 @@ def _entity_path(identifier: str) -> str:
 
 def _write(entity: Entity) -> bytes:
     """Write an entity as JSON, refusing what Orion would refuse with a less helpful message."""
-    _checked_id(str(entity.get("id", "")))
-    _checked_id(str(entity.get("type", "")))
+    checked_name(str(entity.get("id", "")))
+    checked_name(str(entity.get("type", "")))
     try:
         return json.dumps(entity, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
@@ -283,8 +279,11 @@ def _metadata(name: str, value: Value) -> dict[str, Any]:
     return written
 
 
-def _checked_id(identifier: str) -> str:
-    """Check an id, type or name: 1 to 256 visible ASCII characters without those that Orion forbids."""
+def checked_name(identifier: str) -> str:
+    """Return an id, type or name, if it is 1 to 256 visible ASCII characters without those that Orion forbids.
+
+    :raises InputError: it is not.
+    """
     wrong = {char for char in identifier if not "!" <= char <= "~" or char in FORBIDDEN_IN_IDS}
     if wrong or not 1 <= len(identifier) <= LONGEST_ID:
         found = f", found {' '.join(map(repr, sorted(wrong)))}" if wrong else f", found {len(identifier)}"

@@ -114,15 +114,16 @@ class PullPassportsOperator(_ContractsOperator):
 
 
 class VerifyPassportsOperator(StageOperator):
-    """Check what was pulled: form, metamodel, hashes, history."""
+    """Check what was pulled: form, metamodel, hashes, history, and whose it is."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify and return counts."""
+        from battery_pilot.passport.model import Tier
         from battery_pilot.pipeline.acquire import journal_of
         from battery_pilot.pipeline.twins import verify
 
         lake = consumer_lake()
-        return verify(lake, journal_of(lake), context["run_id"])
+        return verify(lake, journal_of(lake), context["run_id"], Tier(context["params"]["tier"]))
 
 
 class UpdateTwinsOperator(StageOperator):

@@ -106,8 +106,10 @@ class RecordHistoryOperator(StageOperator):
         """Record and return counts."""
         from battery_pilot.pipeline.release import record_versions
 
-        run = f"{context['dag'].dag_id}/{context['run_id']}"
-        return record_versions(provider_lake(), run_window(context), history_store(), load().base_iri, run)
+        window = run_window(context)
+        # Every tier sees what recorded a version, and the id of a run is free text of whoever triggers it.
+        run = f"{context['dag'].dag_id}/{window.key}"
+        return record_versions(provider_lake(), window, history_store(), load().base_iri, run)
 
 
 class PublishOffersOperator(StageOperator):

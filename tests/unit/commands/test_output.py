@@ -43,7 +43,7 @@ def test_json_keeps_letters_and_refuses_nan(capsys):
         print_json({"value": float("nan")})
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 def test_any_json_object_can_be_printed_both_ways(capsys, content):
     print_fields(content)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from battery_pilot.passport.history import (
     Recorded,
     SqliteHistory,
     VersionTaken,
+    current_entry,
     next_entry,
     reconstruct,
     record,
@@ -26,10 +29,12 @@ from battery_pilot.passport.history import (
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -54,12 +59,13 @@ def passport_of(battery_model: BatteryModel, battery_item: BatteryItem):
 def chain(store: SqliteHistory, passport_of) -> list[HistoryEntry]:
     steps = ((0, 4.9, ()), (30, 4.8, ()), (10, 4.85, ("SECRET-1",)))
     for number, (days, capacity, reports) in enumerate(steps):
-        record(store, passport_of(days, capacity, test_report_ids=reports), run="r", recorded_at=NOW + number * DAY)
+        passport = passport_of(days, capacity, test_report_ids=reports)
+        record(store, passport, run="r", recorded_at=NOW + number * DAY, known_until=MARCH)
     return store.entries("Cell_7")
 
 
-def put(store: SqliteHistory, passport: Passport) -> Recorded:
-    return record(store, passport, run="run-1", recorded_at=NOW)
+def put(store: SqliteHistory, passport: Passport, known_until: datetime = MARCH) -> Recorded:
+    return record(store, passport, run="run-1", recorded_at=NOW, known_until=known_until)
 
 
 def test_first_passport_is_version_one_and_current(store: SqliteHistory, passport_of) -> None:
@@ -67,6 +73,7 @@ def test_first_passport_is_version_one_and_current(store: SqliteHistory, passpor
     assert put(store, passport) == Recorded(version=1, is_new=True, is_current=True)
     (entry,) = store.entries("Cell_7")
     assert (entry.as_of, entry.recorded_at, entry.run, entry.previous_hash) == (passport.as_of, NOW, "run-1", None)
+    assert entry.known_until == MARCH
     assert {path: new for path, (_, new) in entry.changes.items()} == flat_values(passport)
     assert entry.view_sha256 == passport_sha256(passport)
 
@@ -92,6 +99,26 @@ def test_correction_of_a_state_is_a_new_version_and_current(store: SqliteHistory
     assert put(store, passport_of(0, 4.9)) == Recorded(version=3, is_new=True, is_current=True)
 
 
+def test_of_two_states_of_the_same_time_the_better_informed_one_stays_current(
+    store: SqliteHistory, passport_of
+) -> None:
+    """A window that brought only old files does not make the battery's state later, but better known."""
+    put(store, passport_of(0, 4.9), MARCH)
+    assert put(store, passport_of(0, 4.8), APRIL) == Recorded(version=2, is_new=True, is_current=True)
+    assert put(store, passport_of(0, 4.9), MARCH) == Recorded(version=1, is_new=False, is_current=False)
+    assert put(store, passport_of(0, 4.8), APRIL) == Recorded(version=2, is_new=False, is_current=True)
+    assert put(store, passport_of(0, 4.7), MARCH) == Recorded(version=3, is_new=True, is_current=False)
+    current = current_entry(store.entries("Cell_7"))
+    assert store.current("Cell_7") == current
+    assert current is not None
+    assert current.version == 2
+
+
+def test_a_later_state_is_current_whoever_knew_more(store: SqliteHistory, passport_of) -> None:
+    put(store, passport_of(0, 4.9), APRIL)
+    assert put(store, passport_of(1, 4.8), MARCH) == Recorded(version=2, is_new=True, is_current=True)
+
+
 def test_entry_tells_only_what_changed(chain: list[HistoryEntry]) -> None:
     path = "ProductCondition.RemainingCapacity.RemainingCapacityValue"
     assert chain[1].changes[path] == (4.9, 4.8)
@@ -103,7 +130,8 @@ def test_entry_tells_only_what_changed(chain: list[HistoryEntry]) -> None:
 def test_replaying_the_changes_gives_every_state_back(chain: list[HistoryEntry], passport_of) -> None:
     expected = [passport_of(0, 4.9, test_report_ids=()), passport_of(30, 4.8, test_report_ids=())]
     expected.append(passport_of(10, 4.85, test_report_ids=("SECRET-1",)))
-    assert reconstruct(chain) == [(passport.as_of, flat_values(passport)) for passport in expected]
+    states = [(entry.as_of, values) for entry, values in reconstruct(chain)]
+    assert states == [(passport.as_of, flat_values(passport)) for passport in expected]
 
 
 @pytest.mark.parametrize("tier", list(Tier))
@@ -113,7 +141,7 @@ def test_disclosed_chain_survives_the_wire_and_verifies(chain: list[HistoryEntry
     verify_chain(entries, tier)
     view = passport_of(10, 4.85, test_report_ids=("SECRET-1",)).view(tier)
     assert entries[-1].view_sha256 == passport_sha256(view)
-    assert reconstruct(entries)[-1] == (view.as_of, flat_values(view))
+    assert list(reconstruct(entries))[-1] == (entries[-1], flat_values(view))
 
 
 def test_public_chain_tells_nothing_of_closed_tiers(chain: list[HistoryEntry]) -> None:
@@ -139,6 +167,7 @@ def tampered(entry: HistoryEntry) -> dict[str, HistoryEntry]:
     path, (old, _) = next(iter(seal.changes.items()))
     return {
         "hash does not match": entry.model_copy(update={"as_of": entry.as_of + DAY}),
+        "its hash does not match": entry.model_copy(update={"known_until": entry.known_until + DAY}),
         "hash does not match its": entry.model_copy(update={"recorded_at": entry.recorded_at - DAY}),
         "public values are not those": entry.model_copy(
             update={
@@ -181,7 +210,34 @@ def test_rehashed_forgery_is_noticed_by_the_next_entry(chain: list[HistoryEntry]
 
 def test_changes_that_do_not_follow_from_the_values_before_are_refused(chain: list[HistoryEntry]) -> None:
     with pytest.raises(PassportError, match="version 2: the change of"):
-        reconstruct(chain[1:])
+        list(reconstruct(chain[1:]))
+
+
+def test_states_are_made_one_at_a_time_and_shared_where_nothing_changed(store: SqliteHistory, passport_of) -> None:
+    for window_end in (MARCH, APRIL):
+        put(store, passport_of(0, 4.9), window_end)
+    states = reconstruct(store.entries("Cell_7"))
+    (_, first), (_, second) = next(states), next(states)
+    assert first is second
+
+
+def endless(entry: HistoryEntry, *, values_each: int) -> Iterator[HistoryEntry]:
+    """Entries that never end, each with more values than the one before."""
+    for number in count():
+        changes = {f"A.v{number}.{index}": (None, 1) for index in range(values_each)}
+        seal = entry.seals[Tier.PUBLIC].model_copy(update={"changes": changes})
+        yield entry.model_copy(update={"version": number + 1, "seals": {Tier.PUBLIC: seal}})
+
+
+def test_a_chain_with_too_many_values_is_refused_before_they_fill_the_memory(chain: list[HistoryEntry]) -> None:
+    with pytest.raises(PassportError, match="version 11: 11000 values, at most 10000 are accepted"):
+        deque(reconstruct(endless(chain[0], values_each=1000)), maxlen=0)
+
+
+def test_a_chain_with_too_many_entries_is_refused(chain: list[HistoryEntry], monkeypatch) -> None:
+    monkeypatch.setattr("battery_pilot.passport.chain.MAXIMUM_ENTRIES", 20)
+    with pytest.raises(PassportError, match="version 21: at most 20 entries are accepted"):
+        deque(reconstruct(endless(chain[0], values_each=0)), maxlen=0)
 
 
 def test_only_a_whole_passport_is_recorded(store: SqliteHistory, passport_of) -> None:
@@ -192,7 +248,7 @@ def test_only_a_whole_passport_is_recorded(store: SqliteHistory, passport_of) ->
 def test_stale_entry_does_not_get_into_the_chain(store: SqliteHistory, passport_of) -> None:
     one, two = passport_of(0, 4.9), passport_of(1, 4.8)
     digests = {tier: "a" * 64 for tier in Tier}
-    entries = [next_entry(None, one, digests, run="r", recorded_at=NOW) for _ in range(2)]
+    entries = [next_entry(None, one, digests, run="r", recorded_at=NOW, known_until=MARCH) for _ in range(2)]
     store.append(entries[0])
     with pytest.raises(VersionTaken):
         store.append(entries[1])

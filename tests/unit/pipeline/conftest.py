@@ -27,7 +27,7 @@ from battery_pilot.services.connectors.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 BASE = "https://example.com/dbp"
 
@@ -68,9 +68,10 @@ class FakeConnector:
             return Negotiation(negotiation_id, NegotiationState.TERMINATED, error=self.refusals[asset_id])
         return Negotiation(negotiation_id, NegotiationState.FINALIZED, agreement_id=f"a:{asset_id}")
 
-    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
+    def find_agreement(self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()) -> str | None:
         del counterparty
-        return f"a:{asset_id}" if ("agreed", asset_id) in self.calls else None
+        known = ("agreed", asset_id) in self.calls and f"a:{asset_id}" not in without
+        return f"a:{asset_id}" if known else None
 
     def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
         del counterparty

@@ -113,7 +113,7 @@ def test_an_agreement_that_only_the_connector_remembers_is_used(journal, party, 
     connector.calls.append(("agreed", "one"))
     assert agree(journal, party, "run") == {"offers": 1, "agreed": 1, "requested": 0}
     assert connector.count("negotiate") == 0
-    assert journal.get("one").agreement_id == "a:one"
+    assert journal.get("provider", "one").agreement_id == "a:one"
 
 
 def test_a_refusal_is_counted_and_costs_only_itself(journal, party, connector, offer):
@@ -121,7 +121,7 @@ def test_a_refusal_is_counted_and_costs_only_itself(journal, party, connector, o
     connector.refusals["two"] = "membership has ended"
     agree(journal, party, "run")
     assert contract_counts(journal, "run") == {"agreements": 1, "refused": 1}
-    assert journal.get("two").error == "membership has ended"
+    assert journal.get("provider", "two").error == "membership has ended"
 
 
 def test_a_refused_negotiation_is_tried_again_by_the_next_run(journal, party, connector, offer):
@@ -183,7 +183,7 @@ def test_what_was_agreed_is_pulled(lake, journal, party, connector, offer):
     assert start_transfers(journal, party, "run") == 2
     assert settle_transfers(journal, party, "run") == 0
     assert pull(lake, journal, party, "run") == {"pulled": 2, "failed": 0, "bytes": 28}
-    assert pulled_file(lake, journal.get("one")).read_bytes() == b"content of one"
+    assert pulled_file(lake, journal.get("provider", "one")).read_bytes() == b"content of one"
 
 
 def test_a_transfer_that_is_open_is_used_again_and_one_that_has_ended_is_not(journal, party, connector, offer):
@@ -207,6 +207,16 @@ def test_a_transfer_that_our_connector_has_lost_is_started_again(journal, party,
     assert connector.count("transfer") == 2
 
 
+def test_a_transfer_that_is_lost_while_it_is_awaited_is_an_outcome(journal, party, connector, offer):
+    offer("one")
+    agree(journal, party, "run")
+    start_transfers(journal, party, "run")
+    connector.forgetful = True
+    assert settle_transfers(journal, party, "run") == 0
+    assert journal.get("provider", "one").transfer_id is None
+    assert journal.get("provider", "one").error.startswith("our connector has lost transfer t")
+
+
 def test_a_transfer_is_awaited_until_it_has_started(journal, party, connector, offer):
     offer("one")
     agree(journal, party, "run")
@@ -224,17 +234,17 @@ def test_a_failed_transfer_costs_only_itself_and_starts_afresh_in_the_next_run(
     offer("one", "two")
     agree(journal, party, "first")
     start_transfers(journal, party, "first")
-    broken = journal.get("two").transfer_id
+    broken = journal.get("provider", "two").transfer_id
     connector.transfers[broken] = Transfer(broken, TransferState.TERMINATED, error="policy violated")
     assert settle_transfers(journal, party, "first") == 0
-    assert journal.get("two").error == "policy violated"
+    assert journal.get("provider", "two").error == "policy violated"
     assert pull(lake, journal, party, "first")["pulled"] == 1
 
     agree(journal, party, "second")
     assert contract_counts(journal, "second") == {"agreements": 2, "refused": 0}
     start_transfers(journal, party, "second")
     assert pull(lake, journal, party, "second")["pulled"] == 2
-    assert journal.get("two").error is None
+    assert journal.get("provider", "two").error is None
 
 
 def test_a_file_that_is_refused_or_too_large_costs_only_itself(lake, journal, party, connector, offer, monkeypatch):
@@ -245,9 +255,9 @@ def test_a_file_that_is_refused_or_too_large_costs_only_itself(lake, journal, pa
     agree(journal, party, "run")
     start_transfers(journal, party, "run")
     assert pull(lake, journal, party, "run") == {"pulled": 1, "failed": 2, "bytes": 15}
-    assert "410: gone" in journal.get("gone").error
-    assert "too large" in journal.get("huge").error
-    assert not pulled_file(lake, journal.get("huge")).exists()
+    assert "410: gone" in journal.get("provider", "gone").error
+    assert "too large" in journal.get("provider", "huge").error
+    assert not pulled_file(lake, journal.get("provider", "huge")).exists()
 
 
 def test_a_pull_that_brings_nothing_is_an_error_with_the_reason(lake, journal, party, connector, offer):
@@ -271,14 +281,14 @@ def test_a_lost_connection_fails_the_pull_so_that_it_is_tried_again(
     monkeypatch.setattr(connector, "fetch", lose)
     with pytest.raises(ServerUnavailable):
         pull(lake, journal, party, "run")
-    assert journal.get("one").transfer_id
+    assert journal.get("provider", "one").transfer_id
 
 
 @pytest.mark.parametrize("asset_id", ["../../../etc/passwd", "/etc/passwd", "a" * 5000, "\0"])
 def test_the_names_of_a_counterparty_stay_out_of_the_paths(lake, journal, party, connector, offer, asset_id):
     offer("one")
     agree(journal, party, "run")
-    path = pulled_file(lake, replace(journal.get("one"), asset_id=asset_id))
+    path = pulled_file(lake, replace(journal.get("provider", "one"), asset_id=asset_id))
     assert path.resolve().is_relative_to((lake.root / "pulled").resolve())
     assert len(path.name) < 100
 

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, TOTALS
-from battery_pilot.errors import BatteryPilotError, InputError
+from battery_pilot.errors import BatteryPilotError, InputError, PassportError
 from battery_pilot.lake import write_json
 from battery_pilot.passport.master import MasterData, write_master
 from battery_pilot.passport.reading import read_file
@@ -137,6 +137,27 @@ def test_an_error_in_a_process_keeps_its_kind_and_its_words(lake, master, proces
     monkeypatch.setattr(stage, "SMALL_FLEET", 2)
     with pytest.raises(BatteryPilotError, match="identifier base 'nowhere' is no absolute IRI"):
         build(lake, master, january, "nowhere", workers=2)
+
+
+def test_an_error_in_one_passport_names_its_battery(lake, january, stage_subjects, subject_of, base):
+    good = subject_of("BP-1", january.start)
+    bad = good.model_copy(update={"item": good.item.model_copy(update={"city": "Ber\x00lin"})})
+    stage_subjects(lake, january, bad)
+    with pytest.raises(PassportError, match=r"^battery BP-1: (?!battery BP-1)"):
+        list(passports(lake, january, base))
+
+
+def test_every_process_parses_only_its_own_subjects(lake, january, stage_subjects, subject_of, base, monkeypatch):
+    stage_subjects(lake, january, *(subject_of(name, january.start) for name in BATTERIES))
+    parsed = []
+
+    def parse(line, original=stage.Subject.model_validate_json):
+        parsed.append(original(line).item.battery_id)
+        return original(line)
+
+    monkeypatch.setattr(stage.Subject, "model_validate_json", parse)
+    stage._write(lake.current(TABLE, january), base, 1, 2)
+    assert parsed == ["BP-2"]
 
 
 def test_a_window_that_was_not_processed_is_one_sentence(lake, master, january, base):

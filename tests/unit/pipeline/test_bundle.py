@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +15,7 @@ from battery_pilot.errors import PassportError
 from battery_pilot.passport.aas import canonical_json, flat_values, passport_sha256
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.chain import next_entry, next_head
-from battery_pilot.passport.history import SqliteHistory, record
+from battery_pilot.passport.history import DisclosedEntry, SqliteHistory, record
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
 from battery_pilot.pipeline.bundle import MAXIMUM_BYTES, make_bundle, read_bundle
@@ -39,7 +41,8 @@ def chain_of(subject_of, base, tmp_path_factory):
             )
             item = subject.item.model_copy(update=facts)
             passports.append(build_passport(subject.model, item, subject.condition, base=base))
-            record(history, passports[-1], run="test", recorded_at=FIRST + timedelta(days=100 + number))
+            recorded_at = FIRST + timedelta(days=100 + number)
+            record(history, passports[-1], run="test", recorded_at=recorded_at, known_until=recorded_at)
         return passports, history.entries(battery_id)
 
     return build
@@ -74,7 +77,8 @@ def test_what_was_bundled_is_read_again(chain, tier):
     assert bundle.passport.battery_id == "BP-1"
     assert bundle.passport.as_of == passports[-1].as_of
     assert bundle.passport.values == flat_values(passports[-1].view(tier))
-    assert bundle.states == [(one.as_of, flat_values(one.view(tier))) for one in passports]
+    states = [(entry.as_of, values) for entry, values in bundle.states()]
+    assert states == [(one.as_of, flat_values(one.view(tier))) for one in passports]
     assert len(entries) == 3
 
 
@@ -88,11 +92,48 @@ def test_a_late_state_of_the_past_does_not_unseat_the_passport(chain_of, subject
     for days, capacity in ((30, 4.8), (0, 4.9)):
         subject = subject_of("BP-1", FIRST + timedelta(days=days), remaining_capacity_ah=capacity)
         passports.append(build_passport(subject.model, subject.item, subject.condition, base=base))
-        record(history, passports[-1], run="test", recorded_at=FIRST + timedelta(days=90))
+        recorded_at = FIRST + timedelta(days=90)
+        record(history, passports[-1], run="test", recorded_at=recorded_at, known_until=recorded_at)
     newest = make_bundle(view_of(passports[0], LEGITIMATE), history.entries("BP-1"), LEGITIMATE)
     assert read_bundle(newest).passport.values[CAPACITY] == 4.8
     with pytest.raises(PassportError, match="the passport differs from version 1 of its history"):
         read_bundle(make_bundle(view_of(passports[1], LEGITIMATE), history.entries("BP-1"), LEGITIMATE))
+
+
+def test_a_corrected_state_that_knew_less_does_not_unseat_the_passport(subject_of, base, tmp_path):
+    history = SqliteHistory(tmp_path / "history.sqlite")
+    passports = []
+    for known_until, capacity in ((60, 4.8), (30, 4.9)):
+        subject = subject_of("BP-1", FIRST, remaining_capacity_ah=capacity)
+        passports.append(build_passport(subject.model, subject.item, subject.condition, base=base))
+        times = {"recorded_at": FIRST, "known_until": FIRST + timedelta(days=known_until)}
+        record(history, passports[-1], run="test", **times)
+    entries = history.entries("BP-1")
+    assert read_bundle(make_bundle(view_of(passports[0], LEGITIMATE), entries, LEGITIMATE)).tier is LEGITIMATE
+    with pytest.raises(PassportError, match="the passport differs from version 1 of its history"):
+        read_bundle(make_bundle(view_of(passports[1], LEGITIMATE), entries, LEGITIMATE))
+
+
+def test_states_of_a_long_history_do_not_stay_in_memory(chain):
+    """Three hundred states of some thousand values: all of them at once would be over 30 MB."""
+    _, (first, *_) = chain
+    bundle = read_bundle(bundle_of(chain))
+    many = {f"A.v{number}": (None, number) for number in range(3000)}
+    flips = [{"A.v0": (number, number + 1)} for number in range(300)]
+    entries = tuple(
+        DisclosedEntry.model_construct(
+            **{**dict(first), "seals": {LEGITIMATE: first.seals[LEGITIMATE].model_copy(update={"changes": changes})}}
+        )
+        for changes in (many, *flips)
+    )
+    tracemalloc.start()
+    try:
+        states = sum(1 for _ in replace(bundle, entries=entries).states())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert states == 301
+    assert peak_bytes < 3_000_000
 
 
 def alter_value(content):
@@ -223,9 +264,8 @@ def test_a_history_that_tells_another_time_than_the_passport_is_refused(chain):
     """A provider's own mistake: the chain is sound and commits to the view, but to another point in time."""
     (*_, passport), _ = chain
     digests = {tier: passport_sha256(passport.view(tier)) for tier in Tier}
-    entry = next_entry(None, passport, digests, run="r", recorded_at=FIRST).model_copy(
-        update={"as_of": passport.as_of + timedelta(days=1)}
-    )
+    entry = next_entry(None, passport, digests, run="r", recorded_at=FIRST, known_until=FIRST)
+    entry = entry.model_copy(update={"as_of": passport.as_of + timedelta(days=1)})
     entry = entry.model_copy(update={"entry_hash": entry.computed_hash()})
     next_head(None, entry)
     with pytest.raises(PassportError, match="the passport differs from version 1"):

@@ -64,6 +64,50 @@ def test_a_file_whose_name_is_no_text_is_left_out_and_told(tmp_path, landing):
     assert found["warnings"][0].endswith("BP_\\udcff.csv: rename them")
 
 
+def test_links_that_lead_out_of_the_landing_folder_are_left_out_and_told(tmp_path, landing):
+    (tmp_path / "secret.txt").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "d.csv").write_text("x")
+    (landing / "2026-01-01" / "b.csv").symlink_to(tmp_path / "secret.txt")
+    (landing / "2026-01-01" / "c.csv").symlink_to(landing / "2026-01-01" / "a.csv")
+    (landing / "2026-01-15").symlink_to(tmp_path / "elsewhere")
+    lake = Lake(tmp_path / "lake")
+    found = discover(lake, landing, JANUARY)
+    names = [Path(record["path"]).name for record in read_lines(Path(found["manifest"]))]
+    assert names == ["month.csv", "a.csv", "c.csv", "b.DTA"]
+    assert found["warnings"][0] == (
+        f"2 files were left out because they are links to outside of {landing}, the first is "
+        f"{landing / '2026-01-01' / 'b.csv'}: copy them there"
+    )
+
+
+def test_a_landing_folder_that_is_a_link_itself_is_read(tmp_path, landing):
+    (tmp_path / "link").symlink_to(landing)
+    assert discover(Lake(tmp_path / "lake"), tmp_path / "link", JANUARY)["files"] == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-01-31", "2026-02-01"), ("2025-12-01", "2026-01-02"), ("2025-01-01", "2027-01-01"), ("2026-01-05", "2026-01-06")],
+)  # fmt: skip
+def test_a_window_that_overlaps_a_processed_one_is_refused(tmp_path, landing, start, end):
+    lake = Lake(tmp_path / "lake")
+    other = Window(*(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, end)))
+    lake.publish("cycles", other, lake.staging())
+    with pytest.raises(
+        InputError, match=f"overlaps with {other.key}, which has been processed: .* keep to one sched"
+    ):
+        discover(lake, landing, JANUARY)
+    assert not (tmp_path / "lake" / "manifests").exists()
+
+
+def test_a_window_is_found_again_and_so_are_those_beside_it(tmp_path, landing):
+    lake = Lake(tmp_path / "lake")
+    for start, end in (((2025, 12), (2026, 1)), ((2026, 1), (2026, 2)), ((2026, 2), (2026, 3))):
+        lake.publish("cycles", Window(*(datetime(*month, 1, tzinfo=UTC) for month in (start, end))), lake.staging())
+    assert discover(lake, landing, JANUARY)["files"] == 3
+
+
 def test_a_second_look_gives_the_same_manifest(tmp_path, landing):
     lake = Lake(tmp_path / "lake")
     manifests = [Path(discover(lake, landing, JANUARY)["manifest"]).read_bytes() for _ in range(2)]

@@ -92,7 +92,7 @@ def test_a_prediction_names_the_same_entity_as_the_battery(read_back):
     assert not set(entity) & (set(battery_entity(read_back("Cell/7 ä"))) - {"id", "type"})
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(min_size=1, max_size=300))
 def test_any_battery_id_gives_an_entity_id_that_orion_takes(battery_id):
     prediction = Prediction(metric="m", value=1, lower=0, upper=2, for_time=AS_OF, model_version="v")

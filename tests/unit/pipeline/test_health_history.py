@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -20,22 +21,24 @@ from battery_pilot.pipeline.health_history import (
 
 JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
 FEBRUARY_20 = datetime(2026, 2, 20, tzinfo=UTC)
+MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def rows_of(lake):
     return pq.read_table(history_folder(lake)).to_pylist()
 
 
-def states(battery_id, *known):
+def states(battery_id, *known, known_until=None):
     """A verified bundle, as far as the table looks at it."""
     paths = {"rated_capacity_ah": 5.0}
-    return SimpleNamespace(
-        passport=SimpleNamespace(battery_id=battery_id),
-        states=[
-            (as_of, {value_paths()[name]: value for name, value in (paths | values).items()})
-            for as_of, values in known
-        ],
-    )
+    found = [
+        (
+            SimpleNamespace(as_of=as_of, known_until=end),
+            {value_paths()[name]: value for name, value in (paths | values).items()},
+        )
+        for (as_of, values), end in zip(known, known_until or [MARCH] * len(known), strict=True)
+    ]
+    return SimpleNamespace(passport=SimpleNamespace(battery_id=battery_id), states=lambda: iter(found))
 
 
 def test_each_battery_and_time_stands_once_and_the_later_window_wins(
@@ -117,6 +120,42 @@ def test_a_corrected_state_comes_instead_of_the_one_that_it_corrects(lake):
         (JANUARY_20, 4.6),
         (FEBRUARY_20, 4.4),
     }
+
+
+def test_a_state_that_knew_less_does_not_replace_the_better_informed_one(lake):
+    bundle = states(
+        "BP-1",
+        (JANUARY_20, {"remaining_capacity_ah": 4.6}),
+        (JANUARY_20, {"remaining_capacity_ah": 4.5}),
+        known_until=(APRIL, MARCH),
+    )
+    assert write_states(lake, [bundle]) == 1
+    assert rows_of(lake)[0]["remaining_capacity_ah"] == 4.6
+
+
+def test_a_run_that_dies_leaves_the_former_table(lake, january, stage_subjects, subject_of):
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20))
+    write_conditions(lake)
+
+    def die():
+        yield states("BP-2", (JANUARY_20, {"remaining_capacity_ah": 4.5}))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_states(lake, die())
+    assert [row["battery_id"] for row in rows_of(lake)] == ["BP-1"]
+    write_conditions(lake)
+    assert [path.name for path in history_folder(lake).iterdir()] == ["part-0.parquet"]
+
+
+def test_there_is_a_table_at_every_moment_of_a_replacement(lake, january, stage_subjects, subject_of, monkeypatch):
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20))
+    write_conditions(lake)
+    monkeypatch.setattr(Path, "rename", None)
+    monkeypatch.setattr(Path, "replace", lambda staged, table: seen.append((staged.exists(), len(rows_of(lake)))))
+    seen = []
+    write_conditions(lake)
+    assert seen == [(True, 1)]
 
 
 def test_whole_numbers_of_a_passport_become_numbers_of_the_table(lake):

@@ -23,6 +23,7 @@ from battery_pilot.services.aas_server import AasServer
 LEGITIMATE = Tier.LEGITIMATE_INTEREST
 JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
 FEBRUARY_20 = datetime(2026, 2, 20, tzinfo=UTC)
+CAPACITY = "ProductCondition.RemainingCapacity.RemainingCapacityValue"
 
 
 @pytest.fixture
@@ -39,6 +40,10 @@ def two_months(lake, january, february, stage_subjects, subject_of):
 
 def pushed_shells(server):
     return [shell["id"] for call in server.upsert_all.call_args_list for shell in call.kwargs["shells"]]
+
+
+def published(**counts):
+    return {"offers": 0, "kept_newer": 0, "not_current": 0, "withdrawn": 0} | counts
 
 
 def files_of(lake):
@@ -103,6 +108,76 @@ def test_recording_again_adds_nothing(lake, january, two_months, history, base):
     assert before[0].run == "dag/run-1"
 
 
+@pytest.fixture
+def old_news(lake, january, february, stage_subjects, subject_of):
+    """February brought only a file of the old days: the same point in time, but more is known of it."""
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20))
+    stage_subjects(lake, february, subject_of("BP-1", JANUARY_20, remaining_capacity_ah=4.4))
+
+
+def test_windows_of_the_same_state_are_recorded_once_each_and_the_later_one_stays_current(
+    lake, january, february, old_news, history, base
+):
+    for window, new in ((january, 1), (february, 1), (january, 0), (february, 0)):
+        assert record_versions(lake, window, history, base, "run")["new_versions"] == new
+        assert history.current("BP-1").known_until == max(entry.known_until for entry in history.entries("BP-1"))
+    assert [entry.known_until for entry in history.entries("BP-1")] == [january.end, february.end]
+
+
+def test_a_window_that_knows_less_of_the_same_state_is_neither_pushed_nor_published(
+    lake, january, february, old_news, server, history, party, connector, base
+):
+    for window in (january, february):
+        record_versions(lake, window, history, base, "run")
+    assert push(lake, january, server, history, base) == {"pushed": 0, "kept_newer": 1}
+    assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(kept_newer=1)
+    assert push(lake, february, server, history, base) == {"pushed": 1, "kept_newer": 0}
+    assert publish(lake, february, history, party, base, [LEGITIMATE]) == published(offers=1)
+    (data,) = files_of(lake).values()
+    assert read_bundle(data).passport.values[CAPACITY] == 4.4
+
+
+def test_a_passport_that_was_not_recorded_is_not_published(
+    lake, january, stage_subjects, subject_of, history, party, connector, base, caplog
+):
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20))
+    assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(not_current=1)
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [LEGITIMATE])
+    before = files_of(lake)
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20, remaining_capacity_ah=4.4))
+    assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(not_current=1)
+    assert files_of(lake) == before
+    assert f"1 passports of window {january.key} are not what the history calls current" in caplog.text
+
+
+def test_what_was_released_for_a_tier_that_is_no_longer_wanted_is_taken_back(
+    lake, january, two_months, history, party, connector, base
+):
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [Tier.PUBLIC, LEGITIMATE])
+    assert publish(lake, january, history, party, base, [Tier.PUBLIC]) == published(offers=2, withdrawn=2)
+    assert {name.partition("/")[0] for name in files_of(lake)} == {"public"}
+    assert {offer.tier for offer in connector.offers.values()} == {Tier.PUBLIC}
+    assert publish(lake, january, history, party, base, [Tier.PUBLIC]) == published(offers=2)
+
+
+def test_an_offer_that_cannot_be_taken_back_is_tried_again(
+    lake, january, two_months, history, party, connector, base, monkeypatch
+):
+    def refuse(asset_id):
+        raise ServerUnavailable("DELETE", f"http://connector/{asset_id}", 503, "later")
+
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [LEGITIMATE])
+    with monkeypatch.context() as patch:
+        patch.setattr(connector, "withdraw", refuse)
+        with pytest.raises(ServerUnavailable):
+            publish(lake, january, history, party, base, [Tier.PUBLIC])
+    assert publish(lake, january, history, party, base, [Tier.PUBLIC]) == published(offers=2, withdrawn=2)
+    assert {name.partition("/")[0] for name in files_of(lake)} == {"public"}
+
+
 def test_a_backfill_is_recorded_and_never_makes_the_current_state_older(
     lake, january, february, two_months, history, base
 ):
@@ -115,7 +190,7 @@ def test_publishing_leaves_a_bundle_that_can_be_verified_and_an_offer_that_leads
     lake, january, two_months, history, party, connector, base
 ):
     record_versions(lake, january, history, base, "run")
-    assert publish(lake, january, history, party, base, [Tier.PUBLIC, LEGITIMATE]) == {"offers": 4, "kept_newer": 0}
+    assert publish(lake, january, history, party, base, [Tier.PUBLIC, LEGITIMATE]) == published(offers=4)
     files = files_of(lake)
     assert len(files) == len(connector.offers) == 4
     for offer in connector.offers.values():
@@ -138,12 +213,12 @@ def test_publishing_again_changes_nothing(lake, january, two_months, history, pa
 def test_only_current_passports_are_published(lake, january, february, two_months, history, party, connector, base):
     for window in (february, january):
         record_versions(lake, window, history, base, "run")
-    assert publish(lake, january, history, party, base, [LEGITIMATE]) == {"offers": 1, "kept_newer": 1}
+    assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(offers=1, kept_newer=1)
     assert [offer.properties["batteryId"] for offer in connector.offers.values()] == ["BP-2"]
     publish(lake, february, history, party, base, [LEGITIMATE])
     newest = {read_bundle(data).passport.battery_id: read_bundle(data) for data in files_of(lake).values()}
     assert newest["BP-1"].passport.as_of == FEBRUARY_20
-    assert [as_of for as_of, _ in newest["BP-1"].states] == [FEBRUARY_20, JANUARY_20]
+    assert [entry.as_of for entry in newest["BP-1"].entries] == [FEBRUARY_20, JANUARY_20]
 
 
 def test_a_refusing_connector_fails_the_stage(

@@ -8,6 +8,7 @@ from unittest.mock import create_autospec
 import pyarrow.parquet as pq
 import pytest
 
+from battery_pilot.errors import NotFound, ServerRefused
 from battery_pilot.lake import read_lines, write_bytes, write_lines
 from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
@@ -35,7 +36,21 @@ def journal(lake):
 
 @pytest.fixture
 def server():
-    return create_autospec(AasServer, instance=True)
+    """An AAS server that keeps the shells that it is given."""
+    double = create_autospec(AasServer, instance=True)
+    double.kept = {}
+
+    def get_shell(shell_id):
+        if shell_id not in double.kept:
+            raise NotFound("GET", "http://aasx/shells", 404, "unknown")
+        return double.kept[shell_id]
+
+    def upsert_all(shells, submodels, concept_descriptions):
+        double.kept |= {shell["id"]: shell for shell in shells}
+
+    double.get_shell.side_effect = get_shell
+    double.upsert_all.side_effect = upsert_all
+    return double
 
 
 @pytest.fixture
@@ -44,7 +59,7 @@ def broker():
     double = create_autospec(Orion, instance=True)
     double.sent = []
 
-    def upsert(entities):
+    def upsert(entities, *, refused=None):
         found = list(entities)
         double.sent += found
         return len(found)
@@ -60,7 +75,8 @@ def bundle_of(history, subject_of, base):
     def build(battery_id, as_of, **metrics):
         subject = subject_of(battery_id, as_of, **metrics)
         passport = build_passport(subject.model, subject.item, subject.condition, base=base)
-        record(history, passport, run="provider", recorded_at=as_of + timedelta(days=9))
+        recorded_at = as_of + timedelta(days=9)
+        record(history, passport, run="provider", recorded_at=recorded_at, known_until=recorded_at)
         return make_bundle(json.loads(canonical_json(passport.view(TIER))), history.entries(battery_id), TIER)
 
     return build
@@ -70,10 +86,10 @@ def bundle_of(history, subject_of, base):
 def pulled(lake, journal):
     """Leave in the lake what a run pulled of an asset."""
 
-    def put(run, battery_id, data, asset_id=None):
-        contract = Contract(asset_id or f"passport:{battery_id}", battery_id, "provider", transfer_id="t1")
+    def put(run, battery_id, data, asset_id=None, counterparty_id="provider"):
+        contract = Contract(asset_id or f"passport:{battery_id}", battery_id, counterparty_id, transfer_id="t1")
         journal.put(contract)
-        journal.want(run, contract.asset_id)
+        journal.want(run, contract)
         write_bytes(pulled_file(lake, contract), data)
 
     return put
@@ -83,7 +99,7 @@ def test_good_bundles_are_verified_and_their_states_are_written(lake, journal, p
     bundle_of("BP-1", JANUARY_20)
     pulled("run", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
     pulled("run", "BP-2", bundle_of("BP-2", JANUARY_20))
-    counts = verify(lake, journal, "run")
+    counts = verify(lake, journal, "run", TIER)
     assert (counts["verified"], counts["rejected"], counts["states"]) == (2, 0, 3)
     assert {bundle.passport.battery_id for bundle in verified(lake, journal, "run")} == {"BP-1", "BP-2"}
     table = pq.read_table(history_folder(lake)).to_pylist()
@@ -98,7 +114,7 @@ def test_a_tampered_bundle_goes_to_quarantine_and_the_others_go_on(lake, journal
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20).replace(b'"4.5"', b'"4.9"'))
     pulled("run", "BP-2", bundle_of("BP-2", JANUARY_20))
     pulled("run", "BP-3", b"not even JSON")
-    counts = verify(lake, journal, "run")
+    counts = verify(lake, journal, "run", TIER)
     assert (counts["verified"], counts["rejected"]) == (1, 2)
     first, second = read_lines(Path(counts["quarantine"]))
     assert first["file"] == "passport:BP-1"
@@ -110,7 +126,7 @@ def test_a_tampered_bundle_goes_to_quarantine_and_the_others_go_on(lake, journal
 
 def test_the_passport_of_another_battery_than_the_offered_one_is_rejected(lake, journal, pulled, bundle_of):
     pulled("run", "BP-1", bundle_of("BP-2", JANUARY_20))
-    counts = verify(lake, journal, "run")
+    counts = verify(lake, journal, "run", TIER)
     assert counts["rejected"] == 1
     (reject,) = read_lines(Path(counts["quarantine"]))
     assert reject["reason"] == "bundle of battery BP-2: it was offered as that of BP-1"
@@ -120,7 +136,7 @@ def test_a_battery_that_is_offered_twice_counts_once(lake, journal, pulled, bund
     data = bundle_of("BP-1", JANUARY_20)
     pulled("run", "BP-1", data, "asset-1")
     pulled("run", "BP-1", data, "asset-2")
-    counts = verify(lake, journal, "run")
+    counts = verify(lake, journal, "run", TIER)
     assert (counts["verified"], counts["rejected"], counts["states"]) == (1, 1, 1)
     (reject,) = read_lines(Path(counts["quarantine"]))
     assert reject == {"file": "asset-2", "reason": "bundle of battery BP-1: asset-1 is of the same battery"}
@@ -128,7 +144,7 @@ def test_a_battery_that_is_offered_twice_counts_once(lake, journal, pulled, bund
 
 def test_nothing_that_was_rejected_before_is_used_later(lake, journal, pulled, bundle_of, server, broker):
     pulled("run", "BP-1", b"garbage")
-    verify(lake, journal, "run")
+    verify(lake, journal, "run", TIER)
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     assert update_twins(lake, journal, "run", server) == {"updated": 0, "unchanged": 0, "kept_newer": 0}
     assert sync_entities(lake, journal, "run", broker) == {"entities": 0}
@@ -136,17 +152,17 @@ def test_nothing_that_was_rejected_before_is_used_later(lake, journal, pulled, b
 
 
 def test_a_run_that_pulled_nothing_verifies_nothing(lake, journal):
-    counts = verify(lake, journal, "scheduled__2026-01-01T00:00:00+00:00")
+    counts = verify(lake, journal, "scheduled__2026-01-01T00:00:00+00:00", TIER)
     assert (counts["verified"], counts["rejected"], counts["states"]) == (0, 0, 0)
 
 
 def test_twins_are_brought_to_the_state_of_the_passports(lake, journal, pulled, bundle_of, server):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
-    verify(lake, journal, "run")
+    verify(lake, journal, "run", TIER)
     assert update_twins(lake, journal, "run", server) == {"updated": 1, "unchanged": 0, "kept_newer": 0}
     (bundle,) = verified(lake, journal, "run")
     server.upsert_all.assert_called_once_with(
-        shells=[bundle.passport.shell],
+        shells=[passport.shell],
         submodels=bundle.passport.submodels,
         concept_descriptions=bundle.passport.concept_descriptions,
     )
@@ -157,13 +173,13 @@ def test_twins_are_brought_to_the_state_of_the_passports(lake, journal, pulled, 
 def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundle_of, server, broker):
     older = bundle_of("BP-1", JANUARY_20)
     pulled("new", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
-    verify(lake, journal, "new")
+    verify(lake, journal, "new", TIER)
     update_twins(lake, journal, "new", server)
     shown = journal.twin("BP-1")
     server.reset_mock()
 
     pulled("late", "BP-1", older)
-    verify(lake, journal, "late")
+    verify(lake, journal, "late", TIER)
     assert update_twins(lake, journal, "late", server) == {"updated": 0, "unchanged": 0, "kept_newer": 1}
     assert sync_entities(lake, journal, "late", broker) == {"entities": 0}
     server.upsert_all.assert_not_called()
@@ -172,16 +188,16 @@ def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundl
 
 def test_a_correction_of_the_same_point_in_time_replaces_the_twin(lake, journal, pulled, bundle_of, server):
     pulled("first", "BP-1", bundle_of("BP-1", JANUARY_20))
-    verify(lake, journal, "first")
+    verify(lake, journal, "first", TIER)
     update_twins(lake, journal, "first", server)
     pulled("second", "BP-1", bundle_of("BP-1", JANUARY_20, remaining_capacity_ah=4.45))
-    verify(lake, journal, "second")
+    verify(lake, journal, "second", TIER)
     assert update_twins(lake, journal, "second", server)["updated"] == 1
 
 
 def test_a_twin_is_noted_only_after_the_server_has_it(lake, journal, pulled, bundle_of, server):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
-    verify(lake, journal, "run")
+    verify(lake, journal, "run", TIER)
     server.upsert_all.side_effect = KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         update_twins(lake, journal, "run", server)
@@ -190,7 +206,7 @@ def test_a_twin_is_noted_only_after_the_server_has_it(lake, journal, pulled, bun
 
 def test_the_broker_gets_the_entities_of_the_twins(lake, journal, pulled, bundle_of, server, broker):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
-    verify(lake, journal, "run")
+    verify(lake, journal, "run", TIER)
     update_twins(lake, journal, "run", server)
     assert sync_entities(lake, journal, "run", broker) == {"entities": 1}
     (bundle,) = verified(lake, journal, "run")
@@ -202,7 +218,7 @@ def test_predictions_are_added_to_twin_and_entity_of_their_battery(
 ):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     pulled("run", "BP-2", bundle_of("BP-2", JANUARY_20))
-    verify(lake, journal, "run")
+    verify(lake, journal, "run", TIER)
     prediction = {
         "metric": "state_of_health_percent",
         "value": 88.0,
@@ -237,4 +253,4 @@ def test_what_a_provider_releases_a_consumer_verifies(
     (offer,) = connector.offers.values()
     data = (lake.root / "outbox" / offer.data_url.removeprefix("http://provider/data/")).read_bytes()
     pulled("run", offer.properties["batteryId"], data, offer.asset_id)
-    assert verify(lake, journal, "run")["verified"] == 1
+    assert verify(lake, journal, "run", TIER)["verified"] == 1

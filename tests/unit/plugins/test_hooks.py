@@ -108,7 +108,12 @@ def test_the_connector_gets_key_and_parties(connection, built):
     assert calls == [
         (
             ("http://edc:8081/management",),
-            {"api_key": SECRET, "participant_id": "me", "protocol": "dataspace-protocol-http"},
+            {
+                "api_key": SECRET,
+                "participant_id": "me",
+                "protocol": "dataspace-protocol-http",
+                "data_hosts": ["you"],
+            },
         )
     ]
     assert party.outbox_url == "http://outbox"

@@ -158,15 +158,15 @@ def test_a_dry_run_pushes_nothing(context, server, stage):
     double.assert_not_called()
 
 
-def test_record_names_the_run_that_recorded(provider, context, stage):
+def test_record_names_the_dag_and_the_window_and_not_what_somebody_called_the_run(provider, context, stage):
     double = stage(release, "record_versions", {"new_versions": 1, "unchanged": 0, "history_versions": 1})
     RecordHistoryOperator(task_id="record").execute(context)
     assert double.call_args.args[0] == provider
-    assert double.call_args.args[-1] == f"provide_passports/{RUN}"
+    assert double.call_args.args[-1] == f"provide_passports/{JANUARY.key}"
 
 
 def test_publish_offers_the_tiers_of_the_parameters(provider, context, party, stage):
-    double = stage(release, "publish", {"offers": 2, "kept_newer": 0})
+    double = stage(release, "publish", {"offers": 2, "kept_newer": 0, "not_current": 0, "withdrawn": 0})
     context["params"]["tiers"] = ["public", "authority"]
     PublishOffersOperator(task_id="publish", connector_conn_id="edc").execute(context)
     lake, window, _, given, _, tiers = double.call_args.args
@@ -209,8 +209,7 @@ def test_negotiate_counts_the_outcomes(consumer, context):
     journal = journal_of(consumer)
     journal.put(Contract("one", "BP-1", "you", agreement_id="a"))
     journal.put(Contract("two", "BP-2", "you", error="not a member"))
-    for name in ("one", "two"):
-        journal.want(RUN, name)
+    journal.want(RUN, *journal.of("you").values())
     task = NegotiateContractsOperator(task_id="negotiate", connector_conn_id="edc")
     assert task.execute_complete(context, {"status": "settled"}) == {"agreements": 1, "refused": 1}
 
@@ -228,19 +227,19 @@ def test_a_wait_that_ran_out_of_time_fails_with_the_remedy(context, pending, tex
 def test_pull_starts_the_transfers_and_waits(consumer, context, party):
     journal = journal_of(consumer)
     journal.put(Contract("one", "BP-1", "you", agreement_id="a"))
-    journal.want(RUN, "one")
+    journal.want(RUN, *journal.of("you").values())
     party.connector.transfer.return_value = "t1"
     with pytest.raises(TaskDeferred) as deferred:
         PullPassportsOperator(task_id="pull", connector_conn_id="edc").execute(context)
     assert deferred.value.trigger.awaited == "transfers"
-    assert journal.get("one").transfer_id == "t1"
+    assert journal.get("you", "one").transfer_id == "t1"
 
 
 def test_pull_fetches_what_has_started(consumer, context, party):
     journal = journal_of(consumer)
     contract = Contract("one", "BP-1", "you", agreement_id="a", transfer_id="t1")
     journal.put(contract)
-    journal.want(RUN, "one")
+    journal.want(RUN, *journal.of("you").values())
     party.connector.transfer_state.return_value = Transfer("t1", TransferState.STARTED)
     party.connector.fetch.return_value = b"bundle"
     task = PullPassportsOperator(task_id="pull", connector_conn_id="edc")
@@ -258,9 +257,10 @@ def test_pull_does_not_fetch_when_the_wait_ran_out_of_time(context, party):
 
 def test_verify_works_on_what_the_run_pulled(consumer, context, stage):
     double = stage(twins, "verify", {"verified": 1})
+    context["params"]["tier"] = "authority"
     assert VerifyPassportsOperator(task_id="verify").execute(context) == {"verified": 1}
-    lake, journal, run = double.call_args.args
-    assert (lake, journal.path, run) == (consumer, journal_of(consumer).path, RUN)
+    lake, journal, run, tier = double.call_args.args
+    assert (lake, journal.path, run, tier) == (consumer, journal_of(consumer).path, RUN, Tier.AUTHORITY)
 
 
 def test_update_and_sync_get_their_servers(consumer, context, server, broker, stage):

@@ -105,6 +105,13 @@ def test_the_job_lies_in_the_project_and_runs_with_this_python(monkeypatch, proj
     assert task._driver_memory == "3g"
 
 
+def test_the_driver_has_room_for_compiled_code():
+    """One compiler alone means a code cache of 48 MB: Spark fills it and dies of a VirtualMachineError."""
+    options = ProcessMeasurementsOperator(task_id="process").conf["spark.driver.extraJavaOptions"]
+    assert "-XX:TieredStopAtLevel=1" in options
+    assert "-XX:ReservedCodeCacheSize=240m" in options
+
+
 def test_every_job_that_an_operator_names_exists():
     for operator in (ProcessMeasurementsOperator, ScoreHealthOperator, TrainHealthModelOperator):
         assert Path(operator(task_id="t").application).is_file()

@@ -40,7 +40,7 @@ def journal(tmp_path):
     """A run that has asked for one contract."""
     found = ContractJournal(tmp_path / "contracts.sqlite")
     found.put(Contract("asset", "BP-1", "you", negotiation_id="n"))
-    found.want("run", "asset")
+    found.want("run", *found.of("you").values())
     return found
 
 
@@ -74,14 +74,14 @@ def test_a_trigger_can_be_stored_and_made_again(journal):
 def test_it_fires_once_everything_has_an_outcome_and_writes_it_down(connector, journal):
     connector.negotiation.side_effect = [REQUESTED, REQUESTED, FINALIZED]
     assert events_of(trigger_of(journal)) == [TriggerEvent({"status": "settled"})]
-    assert journal.get("asset").agreement_id == "a"
+    assert journal.get("you", "asset").agreement_id == "a"
     assert connector.negotiation.call_count == 3
 
 
 def test_a_refusal_is_an_outcome(connector, journal):
     connector.negotiation.return_value = Negotiation("n", NegotiationState.TERMINATED, error="not a member")
     assert events_of(trigger_of(journal)) == [TriggerEvent({"status": "settled"})]
-    assert journal.get("asset").error == "not a member"
+    assert journal.get("you", "asset").error == "not a member"
 
 
 def test_it_gives_up_at_the_deadline_and_tells_how_many_are_pending(connector, journal):
@@ -123,7 +123,7 @@ def test_a_negotiation_that_the_connector_lost_is_an_outcome(connector, journal)
 
 
 def test_it_waits_for_transfers_too(connector, journal):
-    journal.put(replace(journal.get("asset"), agreement_id="a", transfer_id="t"))
+    journal.put(replace(journal.get("you", "asset"), agreement_id="a", transfer_id="t"))
     connector.transfer_state.side_effect = [
         Transfer("t", TransferState.REQUESTED),
         Transfer("t", TransferState.STARTED),

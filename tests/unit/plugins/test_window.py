@@ -23,8 +23,8 @@ def test_a_run_works_on_its_data_interval():
 
 def test_parameters_come_before_the_data_interval():
     given = context(
-        start="2025-01-01T00:00:00+00:00",
-        end="2025-03-01T00:00:00Z",
+        start="2025-01-01T01:00:00.000+01:00",
+        end="2025-03-01T00:00",
         data_interval_start=JANUARY,
         data_interval_end=FEBRUARY,
     )

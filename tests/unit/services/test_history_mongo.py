@@ -88,12 +88,13 @@ def digest(version):
     return hashlib.sha256(str(version).encode()).hexdigest()
 
 
-def entry(version, soh, *, before=None, day=1):
+def entry(version, soh, *, before=None, day=1, known_until=datetime(2026, 2, 1, tzinfo=UTC)):
     changes = {Tier.PUBLIC: {"A.b[0]": (before, soh)}}
     return HistoryEntry(
         battery_id="B1",
         version=version,
         as_of=datetime(2026, 1, day, microsecond=123456, tzinfo=UTC),
+        known_until=known_until,
         recorded_at=datetime(2026, 2, 1, tzinfo=UTC),
         run="run",
         seals={tier: Seal(salt="0" * 32, view_sha256="0" * 64, changes=changes.get(tier, {})) for tier in Tier},
@@ -138,6 +139,14 @@ def test_late_news_of_an_early_state_do_not_become_current(history):
     assert history.current("B1").version == 1
     assert history.current("B2") is None
     assert [one.version for one in history.entries("B1", datetime(2026, 1, 2, microsecond=123456, tzinfo=UTC))] == [2]
+
+
+def test_of_two_states_of_the_same_time_the_better_informed_one_is_current(history):
+    history.append(entry(1, 91.25, known_until=datetime(2026, 3, 1, tzinfo=UTC)))
+    history.append(entry(2, 95.0, before=91.25))
+    assert history.current("B1").version == 1
+    history.append(entry(3, 90.0, before=95.0, known_until=datetime(2026, 3, 1, tzinfo=UTC)))
+    assert history.current("B1").version == 3
 
 
 def test_version_that_another_process_appended_is_taken(history):

@@ -52,7 +52,7 @@ def test_each_forbidden_character_makes_a_text_unrestricted(char):
 
 
 def test_metadata_says_unit_and_time():
-    written = attribute(91.2, unit="P1", as_of=datetime(2026, 1, 2, tzinfo=UTC), method="capacity")
+    written = attribute(91.2, unitCode="P1", as_of=datetime(2026, 1, 2, tzinfo=UTC), method="capacity")
     assert written["metadata"] == {
         "unitCode": {"type": "Text", "value": "P1"},
         "TimeInstant": {"type": "DateTime", "value": "2026-01-02T00:00:00.000Z"},

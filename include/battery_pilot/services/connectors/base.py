@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from battery_pilot.services.connectors.model import CatalogueEntry, Counterparty, Negotiation, Offer, Transfer
 
@@ -38,8 +38,13 @@ class Connector(Protocol):
     def negotiation(self, negotiation_id: str) -> Negotiation:
         """Look at a negotiation."""
 
-    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
-        """Return the id of the latest agreement that holds already, so that nothing needs negotiating again."""
+    def find_agreement(
+        self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()
+    ) -> str | None:
+        """Return the id of the latest agreement that holds already, so that nothing needs negotiating again.
+
+        :param without: agreements that are not to be used again.
+        """
 
     def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
         """Start a transfer under an agreement, and return its id."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from battery_pilot.errors import Conflict, NotFound, ServerRefused, ServerUnavailable
+from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused, ServerUnavailable
 from battery_pilot.services.connectors import edc_documents as documents
 from battery_pilot.services.connectors.jsonld import listed, term, text_of
 from battery_pilot.services.connectors.model import (
@@ -21,7 +21,7 @@ from battery_pilot.services.connectors.model import (
 from battery_pilot.services.http import HttpClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class EdcConnector:
     :param api_key: key of the management API (``web.http.management.auth.key``).
     :param participant_id: our id in the data space.
     :param protocol: name of the data-space protocol; without the suffix for releases before 0.13.
+    :param data_hosts: host names from which data may be fetched, ``None`` for any: a counterparty names the address
+        itself, and could name a server that only we can reach.
     :param timeout_second: longest silence of a server.
     :param attempts: how often a repeatable request is tried.
     :param wait_second: expected wait before the second attempt.
@@ -50,12 +52,14 @@ class EdcConnector:
         api_key: str,
         participant_id: str,
         protocol: str = "dataspace-protocol-http:2025-1",
+        data_hosts: Collection[str] | None = None,
         timeout_second: float = 30,
         attempts: int = 4,
         wait_second: float = 0.5,
     ) -> None:
         self._participant_id = participant_id
         self._protocol = protocol
+        self._data_hosts = None if data_hosts is None else {host.lower() for host in data_hosts}
         self._timeout_second = timeout_second
         self._attempts = attempts
         self._wait_second = wait_second
@@ -120,15 +124,20 @@ class EdcConnector:
         """Look at a negotiation."""
         return _negotiation(self._http.get_json(f"/v3/contractnegotiations/{quote(negotiation_id)}"))
 
-    def find_agreement(self, asset_id: str, counterparty: Counterparty) -> str | None:
+    def find_agreement(
+        self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()
+    ) -> str | None:
         """Return the id of the latest agreement that holds already, so that nothing needs negotiating again.
 
         An agreement exists before both sides have confirmed it, so its negotiation must be finalized too.
+
+        :param without: agreements that are not to be used again.
         """
         found = [
             agreement
             for agreement in self._query("/v3/contractagreements/request", documents.criterion("assetId", asset_id))
-            if text_of(agreement, "assetId") == asset_id
+            if agreement["@id"] not in without
+            and text_of(agreement, "assetId") == asset_id
             and text_of(agreement, "providerId") == counterparty.participant_id
             and text_of(agreement, "consumerId") == self._participant_id
         ]
@@ -172,6 +181,7 @@ class EdcConnector:
         :raises ServerUnavailable: the transfer has started, but its address has not arrived yet.
         :raises NotFound: the transfer has no address, because it has not started or has ended.
         :raises TooLarge: the file is longer than ``maximum_bytes``.
+        :raises InputError: the counterparty named an address that is none of HTTP, or on a host that may not be asked.
         """
         try:
             return self._pull(transfer_id, maximum_bytes)
@@ -297,11 +307,26 @@ class EdcConnector:
                     missing.method, missing.url, 404, "the data address is not here yet"
                 ) from missing
             raise
+        endpoint = text_of(address, "endpoint") or ""
+        self._demand_allowed(transfer_id, endpoint)
         token = text_of(address, "authorization")
         # EDC expects the token as it is, without the word "Bearer".
         headers = {} if token is None else {"Authorization": token}
-        client = self._client(text_of(address, "endpoint") or "", headers)
-        return client.request("GET", maximum_bytes=maximum_bytes).body
+        return self._client(endpoint, headers).request("GET", maximum_bytes=maximum_bytes).body
+
+    def _demand_allowed(self, transfer_id: str, endpoint: str) -> None:
+        try:
+            parts = urlsplit(endpoint)
+            host = parts.hostname if parts.port != 0 and parts.scheme in {"http", "https"} else None
+        except ValueError:  # the port or the brackets of an address are wrong
+            host = None
+        if not host:
+            raise InputError(f"transfer {transfer_id}: the counterparty's data address is none of http or https")
+        if self._data_hosts is not None and host not in self._data_hosts:
+            raise InputError(
+                f"transfer {transfer_id}: the counterparty's data lie on host {host!r}, which may not be asked: if it is "
+                "the counterparty's, add it to data_hosts in the extra of the connector's connection"
+            )
 
 
 def _policy_path(asset_id: str) -> str:
