@@ -156,7 +156,7 @@ def start_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -
     count = 0
     failed: list[Contract] = []
     for contract in journal.wanted(run):
-        if contract.agreement_id is None or contract.agreement_id in refused:
+        if contract.agreement_id is None or (contract.error and contract.agreement_id in refused):
             continue
         if _still_open(party, contract):
             count += 1

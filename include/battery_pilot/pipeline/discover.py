@@ -30,9 +30,8 @@ def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
     :param landing: the landing folder.
     :param window: whose files are wanted.
     :return: ``manifest`` (path of a JSON-lines file with ``path`` and ``arrived_on``), ``files`` and ``warnings``.
-    :raises InputError: if the landing folder is not there, or a window that overlaps this one has been processed.
+    :raises InputError: if the landing folder is not there.
     """
-    _demand_no_overlap(lake, window)
     if not landing.is_dir():
         raise InputError(f"landing folder {landing} does not exist: create it or set BATTERY_PILOT_LANDING")
     manifest = manifest_of(lake, window)
@@ -55,6 +54,7 @@ def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
     warnings = [
         *_left_out(unwritable, "their names are not UTF-8", "rename them"),
         *_left_out(outside, f"they are links to outside of {landing}", "copy them there"),
+        *_overlaps(lake, window),
         *_unprocessed_before(lake, landing, window),
     ]
     log.info("discovered %d files in %s for window %s", count, landing, window.key)
@@ -102,15 +102,19 @@ def _left_out(paths: list[Path], reason: str, remedy: str) -> list[str]:
     return [f"{len(paths)} files were left out because {reason}, the first is {first}: {remedy}"]
 
 
-def _demand_no_overlap(lake: Lake, window: Window) -> None:
-    """Refuse a window that shares days with another that was processed: what arrived then would belong to both."""
-    for other in lake.windows("cycles"):
-        if other != window and other.start < window.end and window.start < other.end:
-            raise InputError(
-                f"window {window.key} overlaps with {other.key}, which has been processed: a file of the days that they "
-                f"share would count in both versions once it is corrected; keep to one schedule, or remove the folders interval={other.key} in "
-                f"{lake.root} first"
-            )
+def _overlaps(lake: Lake, window: Window) -> list[str]:
+    """Say which processed windows share days with this one: a file counts once, but both versions of a corrected one."""
+    shared = [
+        other
+        for other in lake.windows("cycles")
+        if other != window and other.start < window.end and window.start < other.end
+    ]
+    if not shared:
+        return []
+    return [
+        f"window {window.key} shares days with {len(shared)} processed windows, the first is {shared[0].key}: a file of these "
+        "days that was corrected since counts in both versions; keep to one schedule"
+    ]
 
 
 def _unprocessed_before(lake: Lake, landing: Path, window: Window) -> list[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from battery_pilot.sandbox import server
 from battery_pilot.stack import demo, runtime
 
@@ -39,3 +41,16 @@ def test_the_demo_gets_folder_and_size_and_gives_its_exit_code(run, tmp_path, mo
     answer = run("demo", "--folder", tmp_path, "--batteries", 4, "--months", 2, "--seed", 5)
     assert answer.code == 3
     assert seen == [(tmp_path, 4, 2, 5)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("demo", "--batteries", "0"), ("demo", "--months", "0"), ("demo", "--months", "x"), ("up", "--port", "99999")],
+    ids=" ".join,
+)
+def test_a_number_that_makes_no_sense_is_refused_before_anything_starts(run, monkeypatch, words):
+    monkeypatch.setattr(demo, "demo", None)
+    monkeypatch.setattr(runtime, "up", None)
+    answer = run(*words)
+    assert answer.code == 2
+    assert f"argument {words[1]}: {words[2]!r} is no whole number from 1 to" in answer.err

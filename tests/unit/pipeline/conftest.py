@@ -68,7 +68,9 @@ class FakeConnector:
             return Negotiation(negotiation_id, NegotiationState.TERMINATED, error=self.refusals[asset_id])
         return Negotiation(negotiation_id, NegotiationState.FINALIZED, agreement_id=f"a:{asset_id}")
 
-    def find_agreement(self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()) -> str | None:
+    def find_agreement(
+        self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()
+    ) -> str | None:
         del counterparty
         known = ("agreed", asset_id) in self.calls and f"a:{asset_id}" not in without
         return f"a:{asset_id}" if known else None

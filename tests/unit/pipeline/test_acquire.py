@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from battery_pilot.errors import InputError, NegotiationFailed, ServerUnavailable
+from battery_pilot.errors import InputError, NegotiationFailed, ServerRefused, ServerUnavailable
 from battery_pilot.passport.model import Tier
 from battery_pilot.pipeline import acquire
 from battery_pilot.pipeline.acquire import (
@@ -296,3 +296,101 @@ def test_the_names_of_a_counterparty_stay_out_of_the_paths(lake, journal, party,
 def test_a_connection_without_a_counterparty_is_one_sentence(journal, connector):
     with pytest.raises(InputError, match="needs counterparty_id and counterparty_url in its extra"):
         request_contracts(journal, ConnectorParty(connector, None, None, "http://x"), "run", LEGITIMATE)
+
+
+REFUSED = ServerRefused("POST", "http://connector", 400, "no such thing")
+CALLS = ["negotiate", "negotiation", "transfer", "transfer_state", "fetch"]
+
+
+def refuse(monkeypatch, connector, call, error=REFUSED, asset_id="two"):
+    """Let one call of the connector fail for one asset."""
+    real = getattr(connector, call)
+
+    def maybe(first, *more, **named):
+        if asset_id in str(getattr(first, "asset_id", first)):
+            raise error
+        return real(first, *more, **named)
+
+    monkeypatch.setattr(connector, call, maybe)
+
+
+def play(lake, journal, party, run):
+    agree(journal, party, run)
+    contract_counts(journal, run)
+    start_transfers(journal, party, run)
+    assert settle_transfers(journal, party, run) == 0
+    return pull(lake, journal, party, run)
+
+
+@pytest.mark.parametrize("error", [REFUSED, InputError("data lie on no http address")], ids=["refusal", "input"])
+@pytest.mark.parametrize("call", CALLS)
+def test_one_refused_contract_costs_only_itself_and_is_asked_for_anew(
+    lake, journal, party, connector, offer, monkeypatch, call, error
+):
+    offer("one", "two", "three")
+    refuse(monkeypatch, connector, call, error)
+    assert play(lake, journal, party, "first")["pulled"] == 2
+    assert journal.get("provider", "two").error == str(error)
+    assert journal.get("provider", "two").transfer_id is None
+    monkeypatch.undo()
+    assert play(lake, journal, party, "second") == {"pulled": 3, "failed": 0, "bytes": 44}
+    assert journal.get("provider", "two").error is None
+
+
+@pytest.mark.parametrize("call", ["transfer", "transfer_state", "fetch"])
+def test_when_every_contract_fails_the_task_fails_with_a_reason(
+    lake, journal, party, connector, offer, monkeypatch, call
+):
+    offer("one", "two")
+    refuse(monkeypatch, connector, call, asset_id="")
+    with pytest.raises(NegotiationFailed, match="none of 2 transfers .*; one: .*no such thing"):
+        play(lake, journal, party, "run")
+
+
+@pytest.mark.parametrize("call", CALLS[:4])
+def test_a_connector_of_ours_that_does_not_let_us_in_is_no_matter_of_one_contract(
+    lake, journal, party, connector, offer, monkeypatch, call
+):
+    offer("one", "two")
+    play(lake, journal, party, "before")
+    offer("three")
+    refuse(monkeypatch, connector, call, ServerRefused("GET", "http://connector", 401, "wrong key"), "three")
+    with pytest.raises(ServerRefused, match="wrong key"):
+        play(lake, journal, party, "run")
+    assert journal.refused("provider") == set()
+
+
+def test_an_agreement_that_the_counterparty_refused_is_never_used_again(
+    lake, journal, party, connector, offer, monkeypatch
+):
+    """Both connectors forgot it, or one did: asking under it again and again would stop the consumer for good."""
+    offer("one", "two")
+    connector.calls += [("agreed", "one"), ("agreed", "two")]
+    refuse(monkeypatch, connector, "transfer")
+    play(lake, journal, party, "first")
+    assert journal.refused("provider") == {"a:two"}
+    monkeypatch.undo()
+    assert agree(journal, party, "second") == {"offers": 2, "agreed": 1, "requested": 1}
+    assert connector.calls.count(("negotiate", "two")) == 1
+
+
+def test_a_look_ends_at_many_contracts_without_an_outcome(journal, party, connector, offer, monkeypatch):
+    monkeypatch.setattr(acquire, "PENDING_A_LOOK", 2)
+    names = ["a", "b", "c", "d", "e"]
+    offer(*names)
+    connector.slow.update(names)
+    request_contracts(journal, party, "run", LEGITIMATE)
+    looked = []
+    real = connector.negotiation
+    monkeypatch.setattr(connector, "negotiation", lambda one: looked.append(one) or real(one))
+    assert settle_negotiations(journal, party, "run") == 5
+    assert looked == ["n:a", "n:b"]
+
+
+def test_a_transfer_that_has_started_is_not_looked_at_again(journal, party, connector, offer, monkeypatch):
+    offer("one")
+    agree(journal, party, "run")
+    start_transfers(journal, party, "run")
+    assert settle_transfers(journal, party, "run") == 0
+    monkeypatch.setattr(connector, "transfer_state", None)
+    assert settle_transfers(journal, party, "run") == 0

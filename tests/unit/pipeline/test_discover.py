@@ -90,15 +90,15 @@ def test_a_landing_folder_that_is_a_link_itself_is_read(tmp_path, landing):
     ("start", "end"),
     [("2026-01-31", "2026-02-01"), ("2025-12-01", "2026-01-02"), ("2025-01-01", "2027-01-01"), ("2026-01-05", "2026-01-06")],
 )  # fmt: skip
-def test_a_window_that_overlaps_a_processed_one_is_refused(tmp_path, landing, start, end):
+def test_a_window_that_overlaps_a_processed_one_is_told(tmp_path, landing, start, end):
     lake = Lake(tmp_path / "lake")
     other = Window(*(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, end)))
     lake.publish("cycles", other, lake.staging())
-    with pytest.raises(
-        InputError, match=f"overlaps with {other.key}, which has been processed: .* keep to one sched"
-    ):
-        discover(lake, landing, JANUARY)
-    assert not (tmp_path / "lake" / "manifests").exists()
+    found = discover(lake, landing, JANUARY)
+    assert found["files"] == 3
+    assert any(
+        f"shares days with 1 processed windows, the first is {other.key}" in text for text in found["warnings"]
+    )
 
 
 def test_a_window_is_found_again_and_so_are_those_beside_it(tmp_path, landing):

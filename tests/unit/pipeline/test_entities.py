@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.model import Prediction
 from battery_pilot.passport.reading import read_passport
-from battery_pilot.pipeline.entities import battery_entity, prediction_entity, units
+from battery_pilot.pipeline.entities import UNIT_CODES, battery_entity, prediction_entity, units
 from battery_pilot.services.orion import FORBIDDEN_IN_VALUES
 
 # NGSI-v2: 1 to 256 visible ASCII characters, none of these.
@@ -60,7 +61,7 @@ def test_every_metric_of_a_passport_becomes_an_attribute_that_orion_takes(read_b
 def test_a_value_carries_its_unit_and_its_time(read_back):
     attribute = battery_entity(read_back("BP-1"))[CAPACITY]
     assert (attribute["type"], attribute["value"]) == ("Number", 4.5)
-    assert attribute["metadata"]["unitCode"]["value"] == units()[CAPACITY.replace("__", ".")]
+    assert attribute["metadata"]["unitCode"]["value"] == "AMH"
     assert attribute["metadata"]["TimeInstant"]["value"] == "2026-01-20T00:00:00.000Z"
 
 
@@ -97,3 +98,25 @@ def test_a_prediction_names_the_same_entity_as_the_battery(read_back):
 def test_any_battery_id_gives_an_entity_id_that_orion_takes(battery_id):
     prediction = Prediction(metric="m", value=1, lower=0, upper=2, for_time=AS_OF, model_version="v")
     assert_orion_takes(prediction_entity(battery_id, prediction))
+
+
+def test_units_are_codes_of_un_cefact_and_others_stay_texts(read_back):
+    entity = battery_entity(read_back("BP-1", **dict.fromkeys(METRICS, 1.0)))
+    notes = [one["metadata"] for name, one in entity.items() if "metadata" in one and name not in ("id", "type")]
+    codes = {note["unitCode"]["value"] for note in notes if "unitCode" in note}
+    texts = {note["unit"]["value"] for note in notes if "unit" in note}
+    assert {"AMH", "P1", "OHM"} <= codes <= set(UNIT_CODES.values())
+    assert texts <= set(units().values()) - UNIT_CODES.keys()
+    assert not [note for note in notes if "unit" in note and "unitCode" in note]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("Nameplate." + "x" * 300, 1.0), ("Nameplate.Mass", float("inf"))], ids=["name", "value"]
+)
+def test_an_attribute_that_orion_would_refuse_is_left_out_by_name(read_back, path, value):
+    passport = read_back("BP-1")
+    left_out = []
+    entity = battery_entity(replace(passport, values={**passport.values, path: value}), left_out)
+    assert left_out == [path]
+    assert entity == battery_entity(passport)
+    assert_orion_takes(entity)

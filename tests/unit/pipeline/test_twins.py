@@ -8,17 +8,19 @@ from unittest.mock import create_autospec
 import pyarrow.parquet as pq
 import pytest
 
-from battery_pilot.errors import NotFound, ServerRefused
+from battery_pilot.errors import NotFound, PassportError, ServerRefused
 from battery_pilot.lake import read_lines, write_bytes, write_lines
 from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
-from battery_pilot.passport.history import record
+from battery_pilot.passport.history import SqliteHistory, record
 from battery_pilot.passport.model import Tier
+from battery_pilot.passport.reading import read_passport
 from battery_pilot.pipeline.acquire import journal_of, pulled_file
 from battery_pilot.pipeline.bundle import make_bundle
 from battery_pilot.pipeline.contracts import Contract
 from battery_pilot.pipeline.entities import battery_entity
 from battery_pilot.pipeline.health_history import history_folder
+from battery_pilot.pipeline.owners import Owners
 from battery_pilot.pipeline.release import publish, record_versions
 from battery_pilot.pipeline.twins import sync_entities, update_twins, verified, verify, write_back
 from battery_pilot.services.aas_server import AasServer
@@ -101,7 +103,7 @@ def test_good_bundles_are_verified_and_their_states_are_written(lake, journal, p
     pulled("run", "BP-2", bundle_of("BP-2", JANUARY_20))
     counts = verify(lake, journal, "run", TIER)
     assert (counts["verified"], counts["rejected"], counts["states"]) == (2, 0, 3)
-    assert {bundle.passport.battery_id for bundle in verified(lake, journal, "run")} == {"BP-1", "BP-2"}
+    assert {passport.battery_id for passport in verified(lake, journal, "run")} == {"BP-1", "BP-2"}
     table = pq.read_table(history_folder(lake)).to_pylist()
     assert {(row["battery_id"], row["as_of"], row["remaining_capacity_ah"]) for row in table} == {
         ("BP-1", JANUARY_20, 4.5),
@@ -160,13 +162,14 @@ def test_twins_are_brought_to_the_state_of_the_passports(lake, journal, pulled, 
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     verify(lake, journal, "run", TIER)
     assert update_twins(lake, journal, "run", server) == {"updated": 1, "unchanged": 0, "kept_newer": 0}
-    (bundle,) = verified(lake, journal, "run")
+    (passport,) = verified(lake, journal, "run")
     server.upsert_all.assert_called_once_with(
         shells=[passport.shell],
-        submodels=bundle.passport.submodels,
-        concept_descriptions=bundle.passport.concept_descriptions,
+        submodels=passport.submodels,
+        concept_descriptions=passport.concept_descriptions,
     )
-    assert journal.twin("BP-1") == (JANUARY_20.isoformat(), bundle.passport.sha256)
+    (twin,) = journal.twins().values()
+    assert (twin.battery_id, twin.as_of, twin.sha256) == ("BP-1", JANUARY_20.isoformat(), passport.sha256)
     assert update_twins(lake, journal, "run", server) == {"updated": 0, "unchanged": 1, "kept_newer": 0}
 
 
@@ -175,7 +178,7 @@ def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundl
     pulled("new", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
     verify(lake, journal, "new", TIER)
     update_twins(lake, journal, "new", server)
-    shown = journal.twin("BP-1")
+    shown = journal.twins()
     server.reset_mock()
 
     pulled("late", "BP-1", older)
@@ -183,7 +186,7 @@ def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundl
     assert update_twins(lake, journal, "late", server) == {"updated": 0, "unchanged": 0, "kept_newer": 1}
     assert sync_entities(lake, journal, "late", broker) == {"entities": 0}
     server.upsert_all.assert_not_called()
-    assert journal.twin("BP-1") == shown
+    assert journal.twins() == shown
 
 
 def test_a_correction_of_the_same_point_in_time_replaces_the_twin(lake, journal, pulled, bundle_of, server):
@@ -201,7 +204,7 @@ def test_a_twin_is_noted_only_after_the_server_has_it(lake, journal, pulled, bun
     server.upsert_all.side_effect = KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         update_twins(lake, journal, "run", server)
-    assert journal.twin("BP-1") is None
+    assert [twin.as_of for twin in journal.twins().values()] == [None]
 
 
 def test_the_broker_gets_the_entities_of_the_twins(lake, journal, pulled, bundle_of, server, broker):
@@ -209,8 +212,8 @@ def test_the_broker_gets_the_entities_of_the_twins(lake, journal, pulled, bundle
     verify(lake, journal, "run", TIER)
     update_twins(lake, journal, "run", server)
     assert sync_entities(lake, journal, "run", broker) == {"entities": 1}
-    (bundle,) = verified(lake, journal, "run")
-    assert broker.sent == [battery_entity(bundle.passport)]
+    (passport,) = verified(lake, journal, "run")
+    assert broker.sent == [battery_entity(passport)]
 
 
 def test_predictions_are_added_to_twin_and_entity_of_their_battery(
@@ -236,9 +239,7 @@ def test_predictions_are_added_to_twin_and_entity_of_their_battery(
     (submodel,) = server.put_submodel.call_args.args
     assert submodel["id"] == submodel_id
     assert submodel["idShort"] == "BatteryPilotPredictions"
-    assert shell_id == next(
-        one.passport.shell["id"] for one in verified(lake, journal, "run") if one.passport.battery_id == "BP-1"
-    )
+    assert shell_id == next(one.shell["id"] for one in verified(lake, journal, "run") if one.battery_id == "BP-1")
     (entity,) = broker.sent
     assert entity["predicted__state_of_health_percent"]["value"] == 88.0
     assert entity["predicted__state_of_health_percent__modelVersion"]["value"] == "abc123"
@@ -254,3 +255,172 @@ def test_what_a_provider_releases_a_consumer_verifies(
     data = (lake.root / "outbox" / offer.data_url.removeprefix("http://provider/data/")).read_bytes()
     pulled("run", offer.properties["batteryId"], data, offer.asset_id)
     assert verify(lake, journal, "run", TIER)["verified"] == 1
+
+
+def rejects(counts):
+    return [line["reason"] for line in read_lines(Path(counts["quarantine"]))]
+
+
+@pytest.fixture
+def shown(lake, journal, pulled, bundle_of, server):
+    """A victim's twin, verified and on the server."""
+    pulled("before", "BP-1", bundle_of("BP-1", JANUARY_20))
+    verify(lake, journal, "before", TIER)
+    update_twins(lake, journal, "before", server)
+    (shell,) = server.kept.values()
+    return shell
+
+
+def passport_of(subject_of, base, battery_id, replacing):
+    subject = subject_of(battery_id, JANUARY_20)
+    content = canonical_json(build_passport(subject.model, subject.item, subject.condition, base=base).view(TIER))
+    for old, new in replacing.items():
+        content = content.replace(old.encode(), new.encode())
+    return read_passport(content)
+
+
+SN = "https://example.com/dbp/EX01/SN-"
+
+
+@pytest.mark.parametrize("counterparty_id", ["provider", "mallory"])
+def test_a_passport_with_the_shell_of_another_battery_is_refused(journal, shown, subject_of, base, counterparty_id):
+    stolen = passport_of(subject_of, base, "Evil", {"SN-Evil": "SN-BP-1"})
+    assert (stolen.battery_id, stolen.shell["id"]) == ("Evil", shown["id"])
+    with pytest.raises(PassportError, match=f"shell {shown['id']} is that of battery BP-1 from provider"):
+        Owners(journal).claim(stolen, counterparty_id)
+
+
+def test_a_passport_of_a_battery_that_another_counterparty_brought_is_refused(journal, shown, subject_of, base):
+    other = passport_of(subject_of, base, "BP-1", {"SN-BP-1": "SN-other"})
+    with pytest.raises(PassportError, match="is that of battery BP-1 from provider"):
+        Owners(journal).claim(other, "mallory")
+
+
+def test_two_passports_of_one_run_cannot_bring_the_same_shell(journal, subject_of, base):
+    owners = Owners(journal)
+    owners.claim(passport_of(subject_of, base, "BP-1", {}), "provider")
+    with pytest.raises(PassportError, match="is that of battery BP-1"):
+        owners.claim(passport_of(subject_of, base, "Evil", {"SN-Evil": "SN-BP-1"}), "provider")
+
+
+def test_the_owner_of_a_twin_may_bring_it_again(journal, shown, subject_of, base):
+    owners = Owners(journal)
+    owners.claim(passport_of(subject_of, base, "BP-1", {}), "provider")
+    owners.save()
+    assert [twin.as_of for twin in journal.twins().values()] == [JANUARY_20.isoformat()]
+
+
+@pytest.mark.parametrize(
+    ("replacing", "reason"),
+    [
+        ({f"{SN}Evil/aas": f"{SN}BP-1/aas"}, "is not that of its asset, expected"),
+        ({f"{SN}Evil/sm/nameplate": f"{SN}BP-1/sm/nameplate"}, "submodel .*BP-1/sm/nameplate is not one of asset"),
+        ({f"{SN}Evil/sm/nameplate": f"{SN}Evil/sm/deep/nameplate"}, "deep/nameplate is not one of asset"),
+    ],
+)
+def test_the_ids_of_a_battery_follow_from_its_asset(journal, subject_of, base, replacing, reason):
+    with pytest.raises(PassportError, match=reason):
+        Owners(journal).claim(passport_of(subject_of, base, "Evil", replacing), "mallory")
+
+
+def test_a_model_part_cannot_have_the_id_of_a_part_of_a_battery(journal, shown, subject_of, base):
+    technical = "models/INR-21%2F50/sm/technical-data"
+    stolen = passport_of(subject_of, base, "Evil", {technical: "SN-BP-1/sm/nameplate"})
+    with pytest.raises(PassportError, match="SN-BP-1/sm/nameplate is part of one battery"):
+        Owners(journal).claim(stolen, "provider")
+
+
+def test_what_several_batteries_share_changes_only_by_the_hand_that_brought_it(journal, shown, subject_of, base):
+    changed = {"Beispiel Zellen GmbH": "Mallory Ltd"}
+    owners = Owners(journal)
+    owners.claim(passport_of(subject_of, base, "Two", {}), "mallory")
+    with pytest.raises(PassportError, match="technical-data differs from what provider brought first"):
+        owners.claim(passport_of(subject_of, base, "Three", changed), "mallory")
+    owners.claim(passport_of(subject_of, base, "Four", changed), "provider")
+
+
+def test_a_stolen_shell_goes_to_quarantine_and_the_twin_stays(
+    lake, journal, pulled, shown, server, subject_of, item_of, base, tmp_path
+):
+    subject = subject_of("Evil", JANUARY_20)
+    item = item_of("Evil", serial_number="SN-BP-1")
+    passport = build_passport(subject.model, item, subject.condition, base=base)
+    theirs = SqliteHistory(tmp_path / "evil.sqlite")
+    record(theirs, passport, run="evil", recorded_at=JANUARY_20, known_until=JANUARY_20)
+    data = make_bundle(json.loads(canonical_json(passport.view(TIER))), theirs.entries("Evil"), TIER)
+    pulled("run", "Evil", data, counterparty_id="mallory")
+    counts = verify(lake, journal, "run", TIER)
+    assert (counts["verified"], counts["rejected"], counts["states"]) == (0, 1, 0)
+    assert "is that of battery BP-1 from provider" in rejects(counts)[0]
+    update_twins(lake, journal, "run", server)
+    assert server.kept == {shown["id"]: shown}
+
+
+def test_a_bundle_of_another_tier_than_the_one_asked_for_is_rejected(lake, journal, pulled, bundle_of):
+    pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
+    counts = verify(lake, journal, "run", Tier.AUTHORITY)
+    assert rejects(counts) == ["bundle of battery BP-1: it is of tier legitimate_interest, asked for was authority"]
+
+
+def test_a_state_that_is_to_come_is_rejected(lake, journal, pulled, bundle_of):
+    """It would keep every real state from the twin for good."""
+    pulled("run", "BP-1", bundle_of("BP-1", datetime(2126, 1, 1, tzinfo=UTC)))
+    assert "which is to come" in rejects(verify(lake, journal, "run", TIER))[0]
+
+
+def test_a_bundle_that_has_changed_since_it_was_verified_is_left_out(lake, journal, pulled, bundle_of, caplog):
+    pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
+    verify(lake, journal, "run", TIER)
+    pulled("run", "BP-1", bundle_of("BP-1", FEBRUARY_20))
+    assert list(verified(lake, journal, "run")) == []
+    assert "has changed since it was verified" in caplog.text
+
+
+def test_a_twin_that_shows_the_state_already_is_not_written_again(lake, journal, shown, server):
+    server.upsert_all.reset_mock()
+    assert update_twins(lake, journal, "before", server)["unchanged"] == 1
+    server.upsert_all.assert_not_called()
+
+
+def test_a_twin_that_the_server_has_lost_is_written_again(lake, journal, shown, server):
+    server.kept.clear()
+    assert update_twins(lake, journal, "before", server)["unchanged"] == 1
+    assert server.kept == {shown["id"]: shown}
+
+
+def test_a_changed_twin_keeps_the_references_that_were_added_to_it(lake, journal, pulled, bundle_of, shown, server):
+    reference = {"type": "ModelReference", "keys": [{"type": "Submodel", "value": f"{SN}BP-1/sm/predictions"}]}
+    server.kept[shown["id"]] = {**shown, "submodels": [*shown["submodels"], reference]}
+    pulled("run", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
+    verify(lake, journal, "run", TIER)
+    assert update_twins(lake, journal, "run", server)["updated"] == 1
+    assert server.kept[shown["id"]]["submodels"] == [*shown["submodels"], reference]
+
+
+def test_what_several_batteries_share_is_written_once_a_run(lake, journal, pulled, bundle_of, server):
+    for battery_id in ("BP-1", "BP-2"):
+        pulled("run", battery_id, bundle_of(battery_id, JANUARY_20))
+    verify(lake, journal, "run", TIER)
+    update_twins(lake, journal, "run", server)
+    first, second = (call.kwargs for call in server.upsert_all.call_args_list)
+    assert first["concept_descriptions"]
+    assert second["concept_descriptions"] == []
+    names = [{one["idShort"] for one in kwargs["submodels"]} for kwargs in (first, second)]
+    assert names[0] - names[1] == {"TechnicalData"}
+
+
+def test_an_entity_that_the_broker_refuses_is_left_out_and_counted(lake, journal, shown, broker):
+    def upsert(entities, *, refused):
+        refused.append(ServerRefused("POST", "http://orion", 413, "too large"))
+        return len(list(entities))
+
+    broker.upsert.side_effect = upsert
+    assert sync_entities(lake, journal, "before", broker) == {"entities": 1, "left_out": 1}
+
+
+def test_a_broker_that_refuses_everything_is_an_error(lake, journal, shown, broker):
+    broker.upsert.side_effect = lambda entities, *, refused: (
+        refused.append(ServerRefused("POST", "http://orion", 400, "bad tenant")) or 0
+    )
+    with pytest.raises(ServerRefused, match="bad tenant"):
+        sync_entities(lake, journal, "before", broker)

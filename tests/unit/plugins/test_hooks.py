@@ -222,3 +222,25 @@ def test_a_task_links_to_the_server_it_talks_to_and_shows_no_secret(connection, 
     (found,) = task.operator_extra_links
     assert isinstance(found, link)
     assert found.get_link(task, ti_key=None) == address
+
+
+@pytest.mark.parametrize(
+    ("fields", "hosts"),
+    [
+        ({"counterparty_url": "https://You.example.com:8443/protocol"}, ["you.example.com"]),
+        ({"counterparty_url": "http://you/protocol", "data_hosts": ["data.example.com"]}, ["data.example.com"]),
+        ({}, None),
+    ],
+)
+def test_data_come_from_the_counterpartys_host_unless_others_are_named(connection, built, fields, hosts):
+    calls = built(edc, "EdcConnector")
+    connection("edc", host="http://edc", extra={"participant_id": "me", **fields})
+    ConnectorHook("edc").get_conn()
+    assert calls[0][1]["data_hosts"] == hosts
+
+
+@pytest.mark.parametrize("hosts", ["data.example.com", [1]])
+def test_data_hosts_that_are_no_list_of_names_are_refused(connection, hosts):
+    connection("edc", host="http://edc", extra={"participant_id": "me", "data_hosts": hosts})
+    with pytest.raises(InputError, match="^connection edc: data_hosts is .*, expected a list"):
+        ConnectorHook("edc").get_conn()

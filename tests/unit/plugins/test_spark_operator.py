@@ -105,11 +105,26 @@ def test_the_job_lies_in_the_project_and_runs_with_this_python(monkeypatch, proj
     assert task._driver_memory == "3g"
 
 
-def test_the_driver_has_room_for_compiled_code():
+@pytest.mark.parametrize("master", ["local", "local[*]", "local[2]"])
+def test_a_local_driver_starts_quickly_and_has_room_for_compiled_code(submit, context, connection, master):
     """One compiler alone means a code cache of 48 MB: Spark fills it and dies of a VirtualMachineError."""
-    options = ProcessMeasurementsOperator(task_id="process").conf["spark.driver.extraJavaOptions"]
+    connection("spark_default", conn_type="spark", host=master)
+    submit({"status": "succeeded"})
+    task = ExampleJob(task_id="t", job="example.py")
+    task.execute(context)
+    options = task.conf["spark.driver.extraJavaOptions"]
     assert "-XX:TieredStopAtLevel=1" in options
     assert "-XX:ReservedCodeCacheSize=240m" in options
+
+
+@pytest.mark.parametrize("fields", [{"host": "spark://spark-master", "port": 7077}, {"host": "yarn"}, None])
+def test_a_cluster_gets_the_compilers_and_collectors_of_its_own_choice(submit, context, connection, fields):
+    if fields:
+        connection("spark_default", conn_type="spark", **fields)
+    submit({"status": "succeeded"})
+    task = ExampleJob(task_id="t", job="example.py", conn_id="spark_default" if fields else "missing")
+    task.execute(context)
+    assert "spark.driver.extraJavaOptions" not in task.conf
 
 
 def test_every_job_that_an_operator_names_exists():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from battery_pilot.errors import NotFound, ServerRefused, ServerUnavailable
+from battery_pilot.errors import InputError, NotFound, ServerRefused, ServerUnavailable
 from battery_pilot.passport.model import Tier
 from battery_pilot.services.answers import TooLarge
 from battery_pilot.services.connectors.edc import EdcConnector
@@ -406,3 +406,37 @@ def test_wrong_key_is_a_refusal_that_does_not_show_the_key(edc, server):
         edc.negotiation("n")
     assert caught.value.status == 401
     assert "key-1" not in str(caught.value)
+
+
+def test_agreement_that_was_refused_is_not_found_again(edc, server):
+    server.will_answer(200, [agreement("refused", 2), agreement("older", 1)])
+    server.will_answer(200, {"@id": "n", "state": "FINALIZED"})
+    assert edc.find_agreement("b1", PROVIDER, without={"refused"}) == "older"
+
+
+@pytest.mark.parametrize("endpoint", [None, "", "ftp://host/x", "file:///etc/passwd", "http://", "http://[::1/x"])
+def test_data_address_that_is_none_of_http_is_refused(edc, server, endpoint):
+    server.will_answer(200, {**address(server, "eyJ1"), "endpoint": endpoint})
+    with pytest.raises(InputError, match="^transfer t1: the counterparty's data address is none of http or https$"):
+        edc.fetch("t1", maximum_bytes=100)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(("hosts", "allowed"), [({"127.0.0.1"}, True), ({"Provider.invalid"}, False), ((), False)])
+def test_data_are_fetched_only_from_hosts_that_may_be_asked(server, hosts, allowed):
+    """A counterparty names the address itself, and could name a server that only we can reach."""
+    edc = EdcConnector(server.url, api_key="key-1", participant_id="me", data_hosts=hosts, wait_second=0, attempts=1)
+    server.will_answer(200, address(server, "eyJ1")).will_answer(200, b"passport")
+    if allowed:
+        assert edc.fetch("t1", maximum_bytes=100) == b"passport"
+        return
+    with pytest.raises(InputError, match="lie on host '127.0.0.1', which may not be asked.*data_hosts"):
+        edc.fetch("t1", maximum_bytes=100)
+    assert len(server.asked) == 1
+
+
+def test_host_may_be_named_in_capitals(server):
+    edc = EdcConnector(server.url, api_key="k", participant_id="me", data_hosts=["LOCALHOST"], wait_second=0)
+    port = server.url.rpartition(":")[2]
+    server.will_answer(200, {"endpoint": f"http://localhost:{port}/public"}).will_answer(200, b"passport")
+    assert edc.fetch("t1", maximum_bytes=100) == b"passport"

@@ -205,3 +205,27 @@ def test_subscription_with_a_known_description_is_replaced(orion, server):
     server.will_answer(200, [{"id": "4e", "description": "health"}], Fiware_Total_Count="1").will_answer(204)
     assert orion.subscribe("health", entity_type="Battery", notify_url="http://me/x") == "4e"
     assert server.lines[1] == "PATCH /v2/subscriptions/4e"
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_entity_that_orion_refuses_leaves_the_others_alone_when_refusals_are_collected(orion, server, status):
+    server.will_answer(status).will_answer(204).will_answer(status).will_answer(status, b"bad").will_answer(204)
+    refused = []
+    assert orion.upsert([battery(i) for i in range(4)], refused=refused) == 3
+    assert [sent_ids(asked) for asked in server.asked] == [
+        ["B0", "B1", "B2", "B3"],
+        ["B0", "B1"],
+        ["B2", "B3"],
+        ["B2"],
+        ["B3"],
+    ]
+    (refusal,) = refused
+    assert refusal.status == status
+    assert "Battery:B2" in str(refusal)
+
+
+def test_refusal_of_the_whole_request_is_raised_even_when_refusals_are_collected(orion, server):
+    server.will_answer(403)
+    with pytest.raises(ServerRefused, match="403"):
+        orion.upsert([battery(1), battery(2)], refused=[])
+    assert len(server.asked) == 1

@@ -317,8 +317,8 @@ class EdcConnector:
     def _demand_allowed(self, transfer_id: str, endpoint: str) -> None:
         try:
             parts = urlsplit(endpoint)
-            host = parts.hostname if parts.port != 0 and parts.scheme in {"http", "https"} else None
-        except ValueError:  # the port or the brackets of an address are wrong
+            host = parts.hostname if parts.scheme in {"http", "https"} else None
+        except ValueError:  # the brackets of an IPv6 address are wrong
             host = None
         if not host:
             raise InputError(f"transfer {transfer_id}: the counterparty's data address is none of http or https")
