@@ -28,7 +28,9 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	"$$python" -m venv --clear $(VENV) || { \
 	  echo "battery-pilot: $$python cannot make a virtual environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }; \
 	echo "installing the packages of requirements.txt (about 1 GB, a few minutes the first time)"; \
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt && \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.txt)" && \
+	{ $(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements.txt || \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt; } && \
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	touch $@
 
@@ -55,7 +57,6 @@ format: setup ## put the code in shape
 	$(VENV)/bin/ruff format .
 
 lock: setup ## resolve requirements.in into requirements.txt for Python 3.11 and 3.12
-	@$(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt
 
 clean: down ## remove the environment and everything that was generated

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyspark.sql.pandas.types import from_arrow_schema
 from spark_session import job_parser, run_job
@@ -96,7 +97,7 @@ def write_measurements(spark: SparkSession, lake: Lake, window: Window, master: 
 def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -> dict[str, int]:
     """Write one record a file, the quarantine list and the counts; return the counts."""
     columns = ("source_path", "source_sha256", "format", "battery_id", "reason", "warnings")
-    files = measured.where("kind = 'file'").select(*columns).orderBy("source_path").toLocalIterator()
+    files = measured.where("kind = 'file'").select(*columns).toLocalIterator()
     rejects: list[dict[str, str]] = []
 
     def records() -> Iterator[dict[str, Any]]:
@@ -108,7 +109,7 @@ def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -
     read = write_lines(target / "files.jsonl", records())
     counts = {"files_read": read, "files_rejected": len(rejects)}
     write_json(target / "counts.json", counts)
-    write_lines(quarantine_file(lake, window), rejects)
+    write_lines(quarantine_file(lake, window), sorted(rejects, key=lambda one: one["file"]))
     return counts
 
 
@@ -130,8 +131,8 @@ def write_aggregates(spark: SparkSession, lake: Lake, window: Window, staged: Pa
         spark.read.schema(new.schema).parquet(*paths, str(staged / table)).createOrReplaceTempView(f"all_{table}")
     seen = spark.sql("SELECT battery_id FROM new_cycles UNION SELECT battery_id FROM new_spectra")
     aggregates = spark.sql(aggregate_cycles_sql("all_cycles", "all_spectra", window.start, latest_time(window)))
-    aggregates.join(seen, "battery_id", "left_semi").orderBy("battery_id").write.parquet(str(staged / "aggregates"))
-    return spark.read.parquet(str(staged / "aggregates")).count()
+    aggregates.join(seen, "battery_id", "left_semi").write.parquet(str(staged / "aggregates"))
+    return int(ds.dataset(staged / "aggregates", format="parquet").count_rows())
 
 
 def count_lines(path: Path) -> int:
