@@ -8,6 +8,7 @@ windows, and the sums since begin of life are taken over the cycles of all windo
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from datetime import datetime
@@ -23,6 +24,7 @@ from spark_session import job_parser, run_job
 from battery_pilot.electrochemistry.aggregates import SPECTRUM_COLUMNS
 from battery_pilot.electrochemistry.aggregates_sql import aggregate_cycles_sql
 from battery_pilot.electrochemistry.condition import Ratings
+from battery_pilot.electrochemistry.cycles import COUNTER_TOLERANCE_PERCENT
 from battery_pilot.electrochemistry.cycles_sql import cycle_summary_sql
 from battery_pilot.lake import Lake, Window, write_json, write_lines
 from battery_pilot.passport.master import MasterData, read_master
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
 
 FILES_A_TASK = 16
 TABLES = ("measurements", "cycles", "spectra", "aggregates", "files")
@@ -67,6 +71,7 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
         spark.read.parquet(str(staged / "ratings.parquet")).createOrReplaceTempView("ratings")
         measured.where("kind = 'cycling'").createOrReplaceTempView("cycling_rows")
         spark.sql(cycle_summary_sql("cycling_rows", "ratings")).write.parquet(str(staged / "cycles"))
+        counts["cycles_off_counter"] = count_off_counter(staged / "cycles")
         measured.where("kind = 'spectrum'").select(*SPECTRUM_COLUMNS).write.parquet(str(staged / "spectra"))
         counts["batteries"] = write_aggregates(spark, lake, window, staged)
         for table in TABLES:
@@ -133,6 +138,15 @@ def write_aggregates(spark: SparkSession, lake: Lake, window: Window, staged: Pa
     aggregates = spark.sql(aggregate_cycles_sql("all_cycles", "all_spectra", window.start, latest_time(window)))
     aggregates.join(seen, "battery_id", "left_semi").write.parquet(str(staged / "aggregates"))
     return int(ds.dataset(staged / "aggregates", format="parquet").count_rows())
+
+
+def count_off_counter(cycles: Path) -> int:
+    """Return in how many cycles the integrated charge and the cycler's own counters disagree, and say so."""
+    table = ds.dataset(cycles, format="parquet")
+    count = int(table.count_rows(filter=ds.field("counter_disagreement_percent") > COUNTER_TOLERANCE_PERCENT))
+    if count:
+        log.warning("%d cycles differ by more than %g %% from their counters", count, COUNTER_TOLERANCE_PERCENT)
+    return count
 
 
 def count_lines(path: Path) -> int:

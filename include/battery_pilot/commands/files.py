@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def _impedance(chosen: argparse.Namespace) -> int:
 
 
 def _cycles(chosen: argparse.Namespace) -> int:
-    from battery_pilot.electrochemistry.cycles import summarise_cycles
+    from battery_pilot.electrochemistry.cycles import COUNTER_TOLERANCE_PERCENT, summarise_cycles
     from battery_pilot.measurements import read
 
     measurement = read(chosen.file)
@@ -115,6 +116,11 @@ def _cycles(chosen: argparse.Namespace) -> int:
         print(table.to_json(orient="records", date_format="iso", date_unit="us", double_precision=15, indent=2))
     else:
         print(table.drop(columns=["source_sha256"]).to_string(index=False))
+    apart = table[table["counter_disagreement_percent"] > COUNTER_TOLERANCE_PERCENT]
+    for cycle, percent in zip(apart["cycle_count"], apart["counter_disagreement_percent"], strict=True):
+        print(
+            f"{chosen.file}: cycle {cycle}: integrated charge and counters differ by {percent:.3g} %", file=sys.stderr
+        )
     return 0
 
 

@@ -33,7 +33,7 @@ def register(commands: Any) -> None:
     demo = commands.add_parser("demo", help="the whole way once, on a simulated fleet")
     demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="where everything lands (var/demo)")
     demo.add_argument("--batteries", type=_count, default=12)
-    demo.add_argument("--months", type=_count, default=4)
+    demo.add_argument("--months", type=_count, default=3)
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(run=_demo)
 

@@ -43,6 +43,9 @@ FULL_CYCLE_FRACTION = 0.02
 COUNTER_RESET_FRACTION = 0.5
 """A counter that falls below this share of its value was reset; a smaller fall is noise."""
 
+COUNTER_TOLERANCE_PERCENT = 1.0
+"""A cycle whose integrated charge differs by more from the cycler's own counters is reported."""
+
 REQUIRED_COLUMNS = (
     "battery_id",
     "source_sha256",

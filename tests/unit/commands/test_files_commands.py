@@ -269,3 +269,13 @@ def test_numbers_that_were_not_measured_are_null_and_never_nan(run, cycling_file
     ):
         answer = run(*words, "--json")
         assert json.dumps(answer.json, allow_nan=False)
+
+
+def test_a_cycle_off_its_counter_by_more_than_one_percent_is_told(run, tmp_path):
+    header = "test_time_second,voltage_volt,current_ampere,cycle_count,charging_capacity_ah,discharging_capacity_ah"
+    rows = [f"{60 * minute},3.7,1.0,1,{1.05 * minute / 60},0.0" for minute in range(30)]
+    path = tmp_path / "log.bdf.csv"
+    path.write_text("\n".join([header, *rows, ""]))
+    answer = run("cycles", path, "--json")
+    assert answer.code == 0
+    assert answer.err == f"{path}: cycle 1: integrated charge and counters differ by 4.76 %\n"
