@@ -88,7 +88,7 @@ def everything(lake: Lake, window: Window) -> dict[str, Rows]:
 
 
 def test_the_result_counts_files_rejects_and_batteries(results: dict[Window, dict[str, Any]]) -> None:
-    common = {"job": "process_measurements", "status": "succeeded", "batteries": 3}
+    common = {"job": "process_measurements", "status": "succeeded", "batteries": 3, "cycles_off_counter": 0}
     assert results[JANUARY] == common | {"files_read": 8, "files_rejected": 2}
     assert results[FEBRUARY] == common | {"files_read": 6, "files_rejected": 0}
 
