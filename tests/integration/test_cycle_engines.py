@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 import tarfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,25 +31,6 @@ RATINGS = Ratings(
     idle_temperature_maximum_celsius=33,
 )
 START, END = datetime(2025, 1, 1, 20, tzinfo=UTC), datetime(2025, 1, 3, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def spark():
-    from pyspark.sql import SparkSession
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "PYSPARK_PYTHON", sys.executable)
-        session = (
-            SparkSession.builder.master("local[1]")
-            .config("spark.ui.enabled", "false")
-            .config("spark.driver.bindAddress", "127.0.0.1")
-            .config("spark.driver.host", "127.0.0.1")
-            .config("spark.sql.session.timeZone", "UTC")
-            .config("spark.sql.shuffle.partitions", "1")
-            .getOrCreate()
-        )
-        yield session
-        session.stop()
 
 
 def digest(name: str) -> str:
