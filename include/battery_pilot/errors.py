@@ -24,7 +24,7 @@ class InputError(TerminalError):
     """What a user or a configuration handed in cannot be used."""
 
 
-class ReadError(InputError):
+class MeasurementError(InputError):
     """A measurement file cannot be read.
 
     :param path: the file.
@@ -38,7 +38,7 @@ class ReadError(InputError):
         self.problem = problem
         super().__init__(f"{path}: {place}: {problem}")
 
-    def __reduce__(self) -> tuple[type[ReadError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[MeasurementError], tuple[str, str, str]]:
         """Survive pickling between processes, which calls the class with its constructor's arguments."""
         return type(self), (self.path, self.place, self.problem)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pyarrow as pa
 
 Kind = Literal["impedance", "cycling", "field"]
@@ -30,11 +28,52 @@ OPTIONAL_CYCLING_COLUMNS = (
     "discharging_energy_wh",
     "dc_internal_resistance_ohm",
     "ac_internal_resistance_ohm",
+    "state_of_charge_percent",
 )
 """Further BDF columns a cycling table has where the file holds them. ``temperature_t1_celsius`` is the cell's surface."""
 
 IDENTITY_COLUMNS = ("battery_id", "source_sha256", "measured_at")
 """Columns of every table: string or null, string, timestamp in UTC or null."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file tells about its measurement besides the numbers; ``None`` is not known.
+
+    :param battery_id: id of the battery in the owner's own numbering, where the file names it as such.
+    :param cell_id: what the instrument's operator entered for the cell, for example a barcode.
+    :param channel: channel of the instrument.
+    :param instrument_software: program that wrote the file, with its version.
+    :param technique: the instrument's own word for the experiment, for example ``PEIS``.
+    :param started_at: start in UTC, ISO 8601.
+    :param time_zone: ``assumed UTC`` where the file states a time without a zone; absent where the zone is certain.
+    :param nominal_capacity_ah: capacity that was entered for the test.
+    :param electrode_area_square_centimetre: area that was entered for the test.
+    :param dc_bias_volt: direct voltage during an impedance measurement.
+    :param state_of_charge_percent: state of charge during the measurement, 0 to 100.
+    :param temperature_celsius: temperature during the measurement.
+    :param drift_corrected: whether the instrument corrected the spectrum for drift.
+    :param columns_left_out: headings of the file that have no place in the canonical table.
+    """
+
+    battery_id: str | None = None
+    cell_id: str | None = None
+    channel: str | None = None
+    instrument_software: str | None = None
+    technique: str | None = None
+    started_at: str | None = None
+    time_zone: str | None = None
+    nominal_capacity_ah: float | None = None
+    electrode_area_square_centimetre: float | None = None
+    dc_bias_volt: float | None = None
+    state_of_charge_percent: float | None = None
+    temperature_celsius: float | None = None
+    drift_corrected: bool | None = None
+    columns_left_out: tuple[str, ...] = ()
+
+    def known(self) -> dict[str, Any]:
+        """Return what is known as a JSON object."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
 
 
 @dataclass(frozen=True)
@@ -45,9 +84,9 @@ class Measurement:
     :param format: short name of the file format, for example ``gamry-dta``.
     :param instrument: maker and model as far as the file tells, else ``None``.
     :param table: canonical columns (this module's constants), float64 values in SI units of the Battery Data Format.
-    :param metadata: further typed facts; values are JSON types, times are ISO 8601 strings.
-    :param warnings: every guess and every repair, one sentence each.
     :param source_sha256: digest of the raw file, hexadecimal.
+    :param metadata: further typed facts.
+    :param warnings: every guess and every repair, one sentence each.
     """
 
     kind: Kind
@@ -55,5 +94,5 @@ class Measurement:
     instrument: str | None
     table: pa.Table
     source_sha256: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = Metadata()
     warnings: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def summarise(measurement: Measurement) -> dict[str, object]:
         "format": measurement.format,
         "instrument": measurement.instrument,
         **figures,
-        "metadata": dict(measurement.metadata),
+        "metadata": measurement.metadata.known(),
         "warnings": list(measurement.warnings),
     }
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.model import CYCLING_COLUMNS, Measurement
+from battery_pilot.measurements.model import CYCLING_COLUMNS, Measurement, Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from battery_pilot.measurements.source import Source
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 COUNTERS = ("cycle_count", "step_count", "step_index")
 """Columns of whole numbers."""
@@ -24,31 +26,38 @@ _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _LONGEST_TEST_SECOND = 4e12
 
 
-class Point(NamedTuple):
-    """One frequency of a spectrum.
+@dataclass(frozen=True)
+class Points:
+    """The points of a file's spectra, column by column in the file's order.
 
-    :param line: line in the file, for messages.
-    :param spectrum: any value that is equal within a spectrum.
-    :param frequency: in hertz.
-    :param real: in ohm.
-    :param imaginary: in ohm, with its sign.
+    :param frequency_hertz: one a point.
+    :param real_ohm: real part of the impedance.
+    :param imaginary_ohm: imaginary part with its sign.
+    :param spectrum: any value that is equal within a spectrum and changes from one to the next; ``None`` for one spectrum.
+    :param places: where in the file each point stands, as a line number, for messages; ``None`` names the point's number.
     """
 
-    line: int
-    spectrum: float
-    frequency: float
-    real: float
-    imaginary: float
+    frequency_hertz: Sequence[float] | FloatArray
+    real_ohm: Sequence[float] | FloatArray
+    imaginary_ohm: Sequence[float] | FloatArray
+    spectrum: Sequence[Any] | FloatArray | None = None
+    places: Sequence[int] | None = None
+
+    def place(self, index: int) -> str:
+        """Return where a point stands in the file.
+
+        :param index: number of the point from 0.
+        """
+        return f"point {index + 1}" if self.places is None else f"line {self.places[index]}"
 
 
 def impedance_measurement(
-    data: bytes,
-    file_name: str,
+    source: Source,
     format_name: str,
-    points: Sequence[Point],
+    points: Points,
     *,
     instrument: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> Measurement:
     """Return the impedance measurement of a file.
@@ -56,91 +65,113 @@ def impedance_measurement(
     Points keep the file's order; spectra are numbered from 0 in order of appearance. Rows with frequency and
     impedance 0 are direct-current rows that some instruments write into the table; they are left out with a warning.
 
-    :param data: content of the file.
-    :param file_name: name for error messages.
+    :param source: the file.
     :param format_name: short name of the format.
     :param points: rows of the file.
     :param instrument: maker and model, if known.
-    :param metadata: further facts; ``started_at`` becomes ``measured_at`` of all points.
+    :param facts: values for the fields of :class:`Metadata`; ``started_at`` becomes ``measured_at`` of all points.
     :param warnings: sentences from the reader.
-    :raises ReadError: when no point remains or a frequency is not positive.
+    :raises MeasurementError: when no point remains, a frequency is not positive or a value not finite.
     """
-    facts, notes = dict(metadata or {}), list(warnings)
-    kept = [point for point in points if point.frequency != 0 or point.real != 0 or point.imaginary != 0]
-    if len(kept) < len(points):
-        notes.append(f"{len(points) - len(kept)} rows without alternating current (frequency 0) were left out.")
-    if not kept:
-        raise ReadError(file_name, "table", "no data rows with a frequency; the file is truncated or empty")
-    for point in kept:
-        if point.frequency <= 0:
-            problem = f"expected a frequency above 0 Hz, found {point.frequency:g}"
-            raise ReadError(file_name, f"line {point.line}", problem)
-        if not np.isfinite([point.frequency, point.real, point.imaginary]).all():
-            raise ReadError(file_name, f"line {point.line}", "a value is too large for a number of 64 bits")
-    changes = [0, *(int(now.spectrum != before.spectrum) for before, now in zip(kept, kept[1:], strict=False))]
+    notes = list(warnings)
+    values = np.array((points.frequency_hertz, points.real_ohm, points.imaginary_ohm), dtype=np.float64)
+    kept: BoolArray = np.any(values != 0, axis=0)
+    numbers = _spectrum_numbers(points.spectrum, kept)
+    if not kept.all():
+        notes.append(f"{np.count_nonzero(~kept)} rows without alternating current (frequency 0) were left out.")
+        values = values[:, kept]
+    if not values.shape[1]:
+        raise source.error("table", "no data rows with a frequency; the file is truncated or empty")
+    _demand_spectrum(source, points, values, kept)
     columns = {
-        "spectrum_index": pa.array(np.cumsum(changes), pa.int32()),
-        "frequency_hertz": pa.array([point.frequency for point in kept], pa.float64()),
-        "real_impedance_ohm": pa.array([point.real for point in kept], pa.float64()),
-        "imaginary_impedance_ohm": pa.array([point.imaginary for point in kept], pa.float64()),
-        "measured_at": pa.repeat(pa.scalar(_start(facts), _TIMESTAMP), len(kept)),
+        "spectrum_index": pa.array(numbers, pa.int32()),
+        "frequency_hertz": pa.array(values[0]),
+        "real_impedance_ohm": pa.array(values[1]),
+        "imaginary_impedance_ohm": pa.array(values[2]),
     }
-    return _measurement("impedance", data, format_name, columns, instrument, facts, notes)
+    moments = _constant(_start(facts or {}), _TIMESTAMP, values.shape[1])
+    return _measurement("impedance", source, format_name, columns, moments, instrument, facts or {}, notes)
+
+
+def _spectrum_numbers(spectrum: Any, kept: BoolArray) -> np.ndarray[Any, Any]:
+    """Return the number, from 0, of the spectrum of each point that is kept."""
+    if spectrum is None:
+        return np.zeros(np.count_nonzero(kept), dtype=np.int32)
+    marks = np.asarray(spectrum)[kept]
+    changes = np.zeros(len(marks), dtype=np.int32)
+    changes[1:] = marks[1:] != marks[:-1]
+    return np.cumsum(changes, dtype=np.int32)
+
+
+def _demand_spectrum(source: Source, points: Points, values: FloatArray, kept: BoolArray) -> None:
+    """Refuse frequencies that are not positive and values that are not finite."""
+    broken = (values[0] <= 0) | ~np.isfinite(values).all(axis=0)
+    if not broken.any():
+        return
+    index = int(np.flatnonzero(kept)[broken][0])
+    frequency = float(points.frequency_hertz[index])
+    problem = "a value is too large for a number of 64 bits, or no number"
+    if frequency <= 0:
+        problem = f"expected a frequency above 0 Hz, found {frequency:g}"
+    raise source.error(points.place(index), problem)
 
 
 def cycling_measurement(
-    data: bytes,
-    file_name: str,
+    source: Source,
     format_name: str,
     columns: Mapping[str, FloatArray],
     *,
+    kind: Literal["cycling", "field"] = "cycling",
     moments: pa.Array | None = None,
     instrument: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> Measurement:
-    """Return the cycling measurement of a file.
+    """Return the cycling or field measurement of a file.
 
-    :param data: content of the file.
-    :param file_name: name for error messages.
+    :param source: the file.
     :param format_name: short name of the format.
     :param columns: BDF machine name to values, missing as NaN; the required ones without NaN. Optional columns
         without any value are left out. Resistances of 0 are missing: cyclers write 0 where nothing was measured.
+    :param kind: ``field`` for what was logged in use.
     :param moments: time of each row in UTC; by default ``started_at`` plus test time, where the start is known.
     :param instrument: maker and model, if known.
-    :param metadata: further facts.
+    :param facts: values for the fields of :class:`Metadata`.
     :param warnings: sentences from the reader.
-    :raises ReadError: when there is no row.
+    :raises MeasurementError: when there is no row.
     """
-    facts, notes = dict(metadata or {}), list(warnings)
+    known_facts, notes = facts or {}, list(warnings)
     time = columns["test_time_second"]
     if not len(time):
-        raise ReadError(file_name, "table", "no data rows; the file is truncated or empty")
-    backwards = np.flatnonzero(np.diff(time) < 0)
+        raise source.error("table", "no data rows; the file is truncated or empty")
+    backwards = np.flatnonzero(time[1:] < time[:-1])
     if len(backwards):
         notes.append(f"Test time runs backwards {len(backwards)} times, first after data row {backwards[0] + 1}.")
     arrays: dict[str, pa.Array] = {name: pa.array(columns[name], pa.float64()) for name in CYCLING_COLUMNS}
     for name, values in columns.items():
-        if name in CYCLING_COLUMNS:
-            continue
-        known = np.isfinite(values)
-        if name.endswith("resistance_ohm"):
-            known &= values != 0
-        if known.any():
-            arrays[name] = _optional(name, values, known, notes)
-    arrays = {name: array for name, array in arrays.items() if array is not None}
-    arrays["measured_at"] = _row_times(time, facts) if moments is None else moments.cast(_TIMESTAMP)
-    return _measurement("cycling", data, format_name, arrays, instrument, facts, notes)
+        if name not in CYCLING_COLUMNS:
+            array = _optional(name, values, notes)
+            if array is not None:
+                arrays[name] = array
+    moments = _row_times(time, known_facts) if moments is None else moments.cast(_TIMESTAMP)
+    return _measurement(kind, source, format_name, arrays, moments, instrument, known_facts, notes)
 
 
-def _optional(name: str, values: FloatArray, known: np.ndarray[Any, Any], notes: list[str]) -> pa.Array | None:
+def _optional(name: str, values: FloatArray, notes: list[str]) -> pa.Array | None:
+    """Return an optional column with its gaps, or ``None`` when it holds nothing or cannot be what its name says."""
+    known = np.isfinite(values)
+    if name.endswith("resistance_ohm"):
+        known &= values != 0
+    if not known.any():
+        return None
+    gaps = None if known.all() else ~known
     if name not in COUNTERS:
-        return pa.array(values, pa.float64(), mask=~known)
-    whole = np.where(known, values, 0.0)
-    if (whole != np.round(whole)).any() or (np.abs(whole) > 2**53).any():
+        return pa.array(values, pa.float64(), mask=gaps)
+    whole = values if gaps is None else np.where(known, values, 0.0)
+    if (whole != np.rint(whole)).any() or (np.abs(whole) > 2**53).any():
         notes.append(f"{name} was left out: it holds values that are not whole numbers.")
         return None
-    return pa.array(whole.astype(np.int64), pa.int64(), mask=~known)
+    return pa.array(whole.astype(np.int64), pa.int64(), mask=gaps)
 
 
 def _start(facts: Mapping[str, Any]) -> datetime | None:
@@ -151,28 +182,40 @@ def _start(facts: Mapping[str, Any]) -> datetime | None:
 def _row_times(time: FloatArray, facts: Mapping[str, Any]) -> pa.Array:
     start = _start(facts)
     if start is None:
-        return pa.repeat(pa.scalar(None, _TIMESTAMP), len(time))
+        return pa.nulls(len(time), _TIMESTAMP)
     known = np.abs(time) < _LONGEST_TEST_SECOND
-    elapsed = np.round(np.where(known, time, 0.0) * 1e6).astype(np.int64)
-    return pa.array(pa.scalar(start, _TIMESTAMP).value + elapsed, pa.int64(), mask=~known).cast(_TIMESTAMP)
+    gaps = None if known.all() else ~known
+    elapsed = np.rint((time if gaps is None else np.where(known, time, 0.0)) * 1e6).astype(np.int64)
+    elapsed += pa.scalar(start, _TIMESTAMP).value
+    return pa.array(elapsed, pa.int64(), mask=gaps).cast(_TIMESTAMP)
+
+
+def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
+    return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
+
+
+def _repeated(text: str | None, rows: int) -> pa.Array:
+    """Return a column of one text, held once: a digest in every row would be longer than the row itself."""
+    if text is None:
+        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int32), pa.array([text]))
 
 
 def _measurement(
     kind: Any,
-    data: bytes,
+    source: Source,
     format_name: str,
     columns: dict[str, pa.Array],
+    moments: pa.Array,
     instrument: str | None,
-    metadata: Mapping[str, Any],
+    facts: Mapping[str, Any],
     warnings: Sequence[str],
 ) -> Measurement:
-    digest = hashlib.sha256(data).hexdigest()
-    moments = columns.pop("measured_at")
+    metadata = Metadata(**facts)
     rows = len(moments)
-    battery = metadata.get("battery_id", metadata.get("cell_id"))
     identity = {
-        "battery_id": pa.repeat(pa.scalar(battery, pa.string()), rows),
-        "source_sha256": pa.repeat(pa.scalar(digest, pa.string()), rows),
+        "battery_id": _repeated(metadata.battery_id or metadata.cell_id, rows),
+        "source_sha256": _repeated(source.sha256, rows),
         "measured_at": moments,
     }
     return Measurement(
@@ -180,7 +223,7 @@ def _measurement(
         format=format_name,
         instrument=instrument,
         table=pa.table({**columns, **identity}),
-        source_sha256=digest,
+        source_sha256=source.sha256,
         metadata=metadata,
         warnings=tuple(dict.fromkeys(warnings)),
     )

@@ -8,10 +8,12 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from battery_pilot.measurements.source import Source
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -28,14 +30,14 @@ def decode(data: bytes, file_name: str, expected: str) -> str:
     :param data: content of the file.
     :param file_name: name for error messages.
     :param expected: what the reader wants, for the message, for example ``Gamry EXPLAIN text``.
-    :raises ReadError: for binary content, naming the first byte that no text has.
+    :raises MeasurementError: for binary content, naming the first byte that no text has.
     """
     if data.startswith(_UTF16_MARKS):
         text = _decode_utf16(data, file_name, expected)
     else:
         control = _CONTROL_BYTE.search(data)
         if control:
-            raise ReadError(file_name, f"byte {control.start()}", f"binary content, expected {expected}")
+            raise MeasurementError(file_name, f"byte {control.start()}", f"binary content, expected {expected}")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -48,9 +50,11 @@ def _decode_utf16(data: bytes, file_name: str, expected: str) -> str:
         text = data.decode("utf-16")
     except UnicodeDecodeError as error:
         problem = f"broken UTF-16 text ({error.reason}), expected {expected}; copy the file again"
-        raise ReadError(file_name, f"byte {error.start}", problem) from error
+        raise MeasurementError(file_name, f"byte {error.start}", problem) from error
     if "\0" in text:
-        raise ReadError(file_name, f"byte {2 * text.index(chr(0)) + 2}", f"binary content, expected {expected}")
+        raise MeasurementError(
+            file_name, f"byte {2 * text.index(chr(0)) + 2}", f"binary content, expected {expected}"
+        )
     return text
 
 
@@ -136,20 +140,44 @@ def trim_empty(headings: list[str]) -> list[str]:
     return headings
 
 
-def number(token: str, file_name: str, line: int, column: str, decimal_comma: bool = False) -> float:
+def number(token: str, source: Source, line: int, column: str, decimal_comma: bool = False) -> float:
     """Return a finite number.
 
     :param token: text of one cell.
-    :param file_name: name for the error message.
+    :param source: the file, for the error message.
     :param line: line in the file, counted from 1.
     :param column: heading of the column, for the error message.
     :param decimal_comma: a comma is the decimal sign.
-    :raises ReadError: naming line and column.
+    :raises MeasurementError: naming line and column.
     """
     value = to_float(token, decimal_comma)
     if value is None:
-        raise ReadError(file_name, f"line {line}", f"{column}: expected a number, found {shown(token)}")
+        raise source.error(f"line {line}", f"{column}: expected a number, found {shown(token)}")
     return value
+
+
+def numbers(
+    tokens: Sequence[str], lines: Sequence[int], source: Source, column: str, decimal_comma: bool = False
+) -> list[float]:
+    """Return the finite numbers of a column; the column way of :func:`number`.
+
+    :param tokens: text of the cells.
+    :param lines: line in the file of each cell, counted from 1.
+    :param source: the file, for the error message.
+    :param column: heading of the column, for the error message.
+    :param decimal_comma: a comma is the decimal sign.
+    :raises MeasurementError: naming line and column of the first cell that is no number.
+    """
+    joined = "".join(tokens)
+    if joined.isascii() and "_" not in joined:
+        try:
+            values = list(map(float, [token.replace(",", ".") for token in tokens] if decimal_comma else tokens))
+        except ValueError:
+            pass  # The loop below names the line.
+        else:
+            if math.isfinite(sum(values)):
+                return values
+    return [number(token, source, line, column, decimal_comma) for token, line in zip(tokens, lines, strict=True)]
 
 
 def shown(text: str) -> str:
@@ -184,7 +212,7 @@ def _shape(token: str) -> tuple[int, int]:
 
 
 def check_last_line(
-    lines: Sequence[tuple[int, str]], delimiter: str, file_name: str, warnings: list[str], *, used: bool
+    lines: Sequence[tuple[int, str]], delimiter: str, source: Source, warnings: list[str], *, used: bool
 ) -> None:
     r"""Refuse a table whose last number is cut, or warn where a cut cannot be excluded.
 
@@ -192,10 +220,10 @@ def check_last_line(
 
     :param lines: the last lines of the table with their numbers; the file's last line is the last of them.
     :param delimiter: delimiter of the cells.
-    :param file_name: name for the error message.
+    :param source: the file, for the error message.
     :param warnings: receives a sentence when the file may be cut.
     :param used: whether the reader uses the last column at all; what it does not use cannot be wrong.
-    :raises ReadError: when the last number is unfinished.
+    :raises MeasurementError: when the last number is unfinished.
     """
     if not used or not lines:
         return
@@ -206,5 +234,5 @@ def check_last_line(
     earlier = [split_cells(line, delimiter)[-1] for _, line in lines[:-1]]
     if is_cut_number(last, earlier):
         problem = f"truncated file: it ends inside the number {shown(last)}; copy the file again"
-        raise ReadError(file_name, f"line {last_number}", problem)
+        raise source.error(f"line {last_number}", problem)
     warnings.append(f"The file does not end with a line end; the last number in line {last_number} may be cut.")

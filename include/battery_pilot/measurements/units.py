@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from battery_pilot.measurements.text import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 class Unit(NamedTuple):
@@ -61,6 +66,7 @@ _UNITS = {
     "degC": Unit("celsius", 1.0),
     "°C": Unit("celsius", 1.0),
     "celsius": Unit("celsius", 1.0),
+    "%": Unit("percent", 1.0),
     "Pa": Unit("pa", 1.0),
     "1": Unit("", 1.0),
 }
@@ -76,3 +82,24 @@ def unit_of(text: str) -> Unit | None:
     """
     text = text.strip().replace(_OHM_SIGN, "Ω").replace(".", "")
     return _UNITS.get(text) or _ANY_CASE.get(text.lower())
+
+
+def split_unit(heading: str, allowed: Container[str]) -> tuple[str, Unit | None]:
+    """Split a heading into quantity and unit: ``Z' (mΩ)``, ``freq/Hz``, ``Voltage / V``, ``I[A]``, ``Z_Real_Ohm``.
+
+    :param heading: as the file has it.
+    :param allowed: names of the units that can be meant; ZPlot's ``Z'(a)`` is no current.
+    :returns: quantity, and ``None`` when the heading states no unit of these.
+    """
+    heading = unquote(heading)
+    if heading.endswith((")", "]", "}")):
+        start = max(heading.rfind(bracket) for bracket in "([{")
+        unit = unit_of(heading[start + 1 : -1]) if start > 0 else None
+        if unit is not None and unit.name in allowed:
+            return heading[:start].strip(), unit
+    for mark in "/_,":
+        name, found, text = heading.rpartition(mark)
+        unit = unit_of(text) if found else None
+        if unit is not None and unit.name in allowed:
+            return name.strip(), unit
+    return heading, None

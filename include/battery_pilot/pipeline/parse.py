@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.errors import AnalysisError, InputError, ReadError
+from battery_pilot.errors import AnalysisError, InputError, MeasurementError
 from battery_pilot.measurements.model import IMPEDANCE_COLUMNS, OPTIONAL_CYCLING_COLUMNS
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def parse(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime
     """
     try:
         yield from _accept(path, arrived_on, known, not_after)
-    except (ReadError, InputError) as error:
+    except (MeasurementError, InputError) as error:
         yield rejected(path, str(error).removeprefix(f"{path}: "))
     except Exception as error:  # a fault of ours in one file must not cost the batch; it is told, not hidden
         log.exception("reading %s failed", path)
@@ -113,7 +113,7 @@ def _accept(path: Path, arrived_on: datetime, known: Set[str], not_after: dateti
     from battery_pilot.pipeline.identify import identify
 
     measurement = read(path)
-    stated = measurement.metadata.get("battery_id") or measurement.metadata.get("cell_id")
+    stated = measurement.metadata.battery_id or measurement.metadata.cell_id
     found = identify(path, str(stated) if stated else None, known)
     _demand_test_time(measurement.table)
     table, time_warning = _with_identity(measurement, found.battery_id, arrived_on)
@@ -229,8 +229,8 @@ def _spectra(measurement: Measurement, table: pa.Table) -> tuple[list[dict[str, 
                 "circuit": analysis.fit.circuit,
                 "circuit_parameters": json.dumps(parameters, sort_keys=True),
                 "circuit_relative_rmse": analysis.fit.relative_rmse,
-                "temperature_celsius": measurement.metadata.get("temperature_celsius"),
-                "state_of_charge_percent": measurement.metadata.get("state_of_charge_percent"),
+                "temperature_celsius": measurement.metadata.temperature_celsius,
+                "state_of_charge_percent": measurement.metadata.state_of_charge_percent,
             }
         )
     return found, warnings

@@ -1,4 +1,4 @@
-"""Whatever the bytes are, a reader returns finite numbers or a ReadError."""
+"""Whatever the bytes are, a reader returns finite numbers or a MeasurementError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 from battery_pilot.measurements.model import CYCLING_COLUMNS, IMPEDANCE_COLUMNS, Measurement
 
@@ -30,7 +30,7 @@ FILES = [
 def read_or_refuse(data: bytes, file_name: str) -> Measurement | None:
     try:
         measurement = read_bytes(data, file_name)
-    except ReadError:
+    except MeasurementError:
         return None
     for name in IMPEDANCE_COLUMNS if measurement.kind == "impedance" else CYCLING_COLUMNS:
         assert np.isfinite(measurement.table[name].to_numpy()).all()

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import formats, read, read_bytes, registry
+from battery_pilot.measurements.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,46 +57,46 @@ def test_a_file_is_read_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b" \r\n\t\n"])
 def test_an_empty_file_is_reported(data: bytes) -> None:
-    with pytest.raises(ReadError, match="empty file") as caught:
+    with pytest.raises(MeasurementError, match="empty file") as caught:
         read_bytes(data, "cell.csv")
     assert caught.value.path == "cell.csv"
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="cannot be opened"):
+    with pytest.raises(MeasurementError, match="cannot be opened"):
         read(tmp_path / "none.csv")
 
 
 def test_a_folder_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="cannot be opened"):
+    with pytest.raises(MeasurementError, match="cannot be opened"):
         read(tmp_path)
 
 
 def test_a_file_too_large_to_be_read_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_LARGEST_FILE_BYTES", 3)
     (tmp_path / "a.csv").write_bytes(b"1234")
-    with pytest.raises(ReadError, match="4 bytes are more than the 3 that can be read at once"):
+    with pytest.raises(MeasurementError, match="4 bytes are more than the 3 that can be read at once"):
         read(tmp_path / "a.csv")
 
 
 def test_binary_content_under_a_text_name_is_reported_with_what_was_expected() -> None:
-    with pytest.raises(ReadError, match="byte 2: binary content, expected Gamry EXPLAIN text"):
+    with pytest.raises(MeasurementError, match="byte 2: binary content, expected Gamry EXPLAIN text"):
         read_bytes(b"\x89P\x00\x01", "cell.DTA")
 
 
 def test_binary_content_behind_a_good_beginning_is_reported_with_its_byte() -> None:
-    with pytest.raises(ReadError, match="byte 20008: binary content, expected Gamry EXPLAIN text"):
+    with pytest.raises(MeasurementError, match="byte 20008: binary content, expected Gamry EXPLAIN text"):
         read_bytes(b"EXPLAIN\n" + b"x" * 20000 + b"\x00", "cell.DTA")
 
 
 def test_an_unknown_format_lists_what_was_tried() -> None:
-    with pytest.raises(ReadError, match="unknown format") as caught:
+    with pytest.raises(MeasurementError, match="unknown format") as caught:
         read_bytes(b"hello world\n", "cell.xyz")
     assert all(name in caught.value.problem for name in formats())
 
 
 def test_an_unknown_format_names_what_its_file_name_promises() -> None:
-    with pytest.raises(ReadError, match="expected EC-Lab ASCII text"):
+    with pytest.raises(MeasurementError, match="expected EC-Lab ASCII text"):
         read_bytes(b"hello world\n", "cell.mpt")
 
 
@@ -108,14 +109,14 @@ def test_two_readers_with_the_same_score_are_reported_as_ambiguous() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def sniff(self, head: bytes, file_name: str) -> int:
+        def sniff(self, source: Source) -> int:
             return 50
 
-        def read(self, data: bytes, file_name: str) -> None:
+        def read(self, source: Source) -> None:
             raise NotImplementedError
 
-    with pytest.raises(ReadError, match="ambiguous content, it fits first, second equally well"):
-        registry._choose(b"x", "cell.csv", [Eager("first"), Eager("second")])
+    with pytest.raises(MeasurementError, match="ambiguous content, it fits first, second equally well"):
+        registry._choose(Source(b"x", "cell.csv"), [Eager("first"), Eager("second")])
 
 
 def test_formats_name_only_what_can_be_read() -> None:

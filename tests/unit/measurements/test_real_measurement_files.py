@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read, read_bytes
 from battery_pilot.measurements.summary import summarise
 
@@ -51,7 +51,7 @@ def test_an_aborted_gamry_file_gives_its_points_with_a_warning(shared_data: Path
 
 
 def test_a_biologic_file_without_frequencies_is_refused(shared_data: Path) -> None:
-    with pytest.raises(ReadError, match="freq/Hz"):
+    with pytest.raises(MeasurementError, match="freq/Hz"):
         read(shared_data / "eis" / "impedance.py" / "exampleDataBioLogic_MissingFreq.mpt")
 
 
@@ -147,7 +147,7 @@ def test_a_bdf_file_with_positive_discharge_is_turned_round(shared_data: Path) -
     "name", ["2017-05-09_test-TC-contact_CH33_Metadata.csv", "FastCharge_000025_CH8_Metadata.csv"]
 )
 def test_arbin_companions_are_refused(shared_data: Path, name: str) -> None:
-    with pytest.raises(ReadError, match="companion metadata file"):
+    with pytest.raises(MeasurementError, match="companion metadata file"):
         read(shared_data / "cycling" / "beep" / name)
 
 
@@ -161,7 +161,7 @@ def test_nasa_discharges_are_read_and_spectra_without_frequencies_refused(shared
             is_impedance = data.startswith(b"Sense_current")
             found[is_impedance] += 1
             if is_impedance:
-                with pytest.raises(ReadError, match="no frequencies"):
+                with pytest.raises(MeasurementError, match="no frequencies"):
                     read_bytes(data, member.name)
             else:
                 summary = summarise(read_bytes(data, member.name))
@@ -173,11 +173,11 @@ def test_nasa_discharges_are_read_and_spectra_without_frequencies_refused(shared
 
 def test_every_file_is_read_or_refused_with_place_and_problem(shared_data: Path) -> None:
     read_files: list[Measurement] = []
-    refused: list[tuple[Path, ReadError]] = []
+    refused: list[tuple[Path, MeasurementError]] = []
     for path in sorted(path for path in shared_data.rglob("*") if path.is_file()):
         try:
             read_files.append(read(path))
-        except ReadError as error:
+        except MeasurementError as error:
             refused.append((path, error))
     assert all(np.isfinite(measurement.table[1].to_numpy()).all() for measurement in read_files)
     assert all(measurement.table.num_rows > 0 for measurement in read_files)

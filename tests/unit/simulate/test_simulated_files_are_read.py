@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read
 from battery_pilot.simulate.cycler_files import CYCLER_FORMATS, CyclerFormat
 from battery_pilot.simulate.cycling import CyclingLog, cycle_month
@@ -104,8 +104,8 @@ def test_an_impedance_file_tells_battery_time_and_conditions(analyser: tuple[Imp
     table = measurement.table.to_pandas()
     assert set(table["battery_id"]) == {"BP-0001"}
     assert set(table["measured_at"]) == {pd.Timestamp(MEASURED)}
-    assert measurement.metadata["temperature_celsius"] == 25.0
-    assert measurement.metadata["state_of_charge_percent"] == 50.0
+    assert measurement.metadata.temperature_celsius == 25.0
+    assert measurement.metadata.state_of_charge_percent == 50.0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -122,5 +122,5 @@ def assert_refused(path: Path, seed: int) -> None:
     original = RawFile(path.name, path.read_bytes())
     copy = damage(original, "truncated", battery_id="BP-0001", random=np.random.default_rng(seed))
     path.write_bytes(copy.content)
-    with pytest.raises(ReadError, match="truncated|columns"):
+    with pytest.raises(MeasurementError, match="truncated|columns"):
         read(path)

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.cycling.delimited import DelimitedTable
+from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.facts import leading_facts
 from battery_pilot.measurements.model import CYCLING_COLUMNS, Kind, Measurement
 from battery_pilot.measurements.tables import cycling_measurement
 from battery_pilot.measurements.text import (
-    decode,
     delimiter_of,
     first_data_line,
-    peek,
     shown,
     split_cells,
     to_float,
@@ -27,6 +24,8 @@ from battery_pilot.measurements.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Arbin CSV"
 # Spelling without blanks and underscores; of several spellings in one file the first in this order wins.
@@ -71,19 +70,19 @@ class ArbinCsvReader:
     suffixes: tuple[str, ...] = (".csv",)
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 70 for the headings of channel data, of a companion file and of a cycle summary."""
-        _, line = first_data_line(peek(head))
+        _, line = source.first_data_line
         names = {heading.name for heading in _headings(split_cells(line, delimiter_of(line)))}
         channel_data = {"testtime", "voltage", "current"} <= names and bool(names & _COUNTER_NAMES)
         return 70 if channel_data or names >= _COMPANION_NAMES or names >= _CYCLE_SUMMARY_NAMES else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the channel data.
 
-        :raises ReadError: for a companion metadata file, a cycle summary, a gap in a required column or a cut end.
+        :raises MeasurementError: for a companion metadata file, a cycle summary, a gap in a required column or a cut end.
         """
-        text = decode(data, file_name, _EXPECTED)
+        text = source.text(_EXPECTED)
         warnings: list[str] = []
         facts = leading_facts(text[:65536].split("\n"), warnings)
         heading_line, line = first_data_line(text)
@@ -91,13 +90,13 @@ class ArbinCsvReader:
         cells = trim_empty(split_cells(line, delimiter))
         headings = _headings(cells)
         place = f"line {heading_line}"
-        _refuse_companions({heading.name for heading in headings}, file_name, place)
-        columns = _columns(headings, file_name, place, cells)
+        _refuse_companions({heading.name for heading in headings}, source, place)
+        columns = _columns(headings, source, place, cells)
         moment = _position(headings, _MOMENT_NAMES)
         cell = _position(headings, _CELL_NAMES)
         positions = [index for index, _ in columns.values()]
         positions += [index for index in (moment, cell) if index is not None]
-        table = DelimitedTable(text, file_name, heading_line, cells, delimiter, sorted(positions), warnings)
+        table = DelimitedTable(text, source, heading_line, cells, delimiter, sorted(positions), warnings)
         values = {name: table.required(*columns.pop(name)) for name in CYCLING_COLUMNS}
         for name, (index, factor) in columns.items():
             found = table.optional(index, name, factor)
@@ -106,13 +105,12 @@ class ArbinCsvReader:
         if cell is not None and table.text(cell)[0].as_py():
             facts.setdefault("cell_id", table.text(cell)[0].as_py())
         return cycling_measurement(
-            data,
-            file_name,
+            source,
             self.name,
             values,
             moments=None if moment is None else _moments(table, moment, facts, warnings),
             instrument="Arbin",
-            metadata=facts,
+            facts=facts,
             warnings=warnings,
         )
 
@@ -130,23 +128,23 @@ def _position(headings: Sequence[_Heading], names: Sequence[str]) -> int | None:
     return next((heading.position for heading in headings if heading.name in names), None)
 
 
-def _refuse_companions(names: set[str], file_name: str, place: str) -> None:
+def _refuse_companions(names: set[str], source: Source, place: str) -> None:
     if names >= _COMPANION_NAMES and "voltage" not in names:
         problem = (
             "a companion metadata file of an Arbin test (one row per test), not cycling data; "
             "hand in the file of the same name without '_Metadata'"
         )
-        raise ReadError(file_name, place, problem)
+        raise source.error(place, problem)
     if names >= _CYCLE_SUMMARY_NAMES and "voltage" not in names:
         problem = (
             "a cycle summary (one row per cycle), not cycling data; hand in the time series of the same test, "
             "which has columns for test time, current and voltage"
         )
-        raise ReadError(file_name, place, problem)
+        raise source.error(place, problem)
 
 
 def _columns(
-    headings: Sequence[_Heading], file_name: str, place: str, cells: Sequence[str]
+    headings: Sequence[_Heading], source: Source, place: str, cells: Sequence[str]
 ) -> dict[str, tuple[int, float]]:
     """Return position and factor of each canonical column of the file."""
     by_name: dict[str, _Heading] = {}
@@ -160,11 +158,11 @@ def _columns(
         unit = unit_of(heading.unit) if heading.unit else None
         if heading.unit and (unit is None or not name.endswith(f"_{unit.name}")):
             problem = f"{shown(cells[heading.position])}: the unit {shown(heading.unit)} is not one of {name}"
-            raise ReadError(file_name, place, problem)
+            raise source.error(place, problem)
         columns[name] = (heading.position, unit.factor if unit else 1.0)
     missing = [name for name in CYCLING_COLUMNS if name not in columns]
     if missing:
-        raise ReadError(file_name, place, f"columns are missing for {', '.join(missing)}")
+        raise source.error(place, f"columns are missing for {', '.join(missing)}")
     return columns
 
 

@@ -12,16 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.cycling.delimited import DelimitedTable
+from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.facts import leading_facts
 from battery_pilot.measurements.model import CYCLING_COLUMNS, Kind, Measurement
-from battery_pilot.measurements.tables import FloatArray, Point, cycling_measurement, impedance_measurement
+from battery_pilot.measurements.tables import FloatArray, Points, cycling_measurement, impedance_measurement
 from battery_pilot.measurements.text import (
-    decode,
     delimiter_of,
     first_data_line,
-    peek,
     shown,
     split_cells,
     trim_empty,
@@ -30,6 +27,8 @@ from battery_pilot.measurements.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "BDF CSV"
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9 _-]{0,80}?) ?/ ?(\S{1,12})")
@@ -73,50 +72,49 @@ class BdfCsvReader:
     suffixes: tuple[str, ...] = (".bdf", ".csv")
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 80 for all required headings of one kind, 40 for two of the three of a cycler log."""
-        _, line = first_data_line(peek(head))
+        _, line = source.first_data_line
         names = {_machine_name(cell)[0] for cell in split_cells(line, delimiter_of(line))}
         if names.issuperset(CYCLING_COLUMNS) or names.issuperset(_IMPEDANCE) or names.issuperset(_POLAR):
             return 80
         return 40 if len(names.intersection(CYCLING_COLUMNS)) == len(CYCLING_COLUMNS) - 1 else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the table.
 
-        :raises ReadError: for a missing required column, a repeated heading, a gap in a required column or a cut end.
+        :raises MeasurementError: for a missing required column, a repeated heading, a gap in a required column or a cut end.
         """
-        text = decode(data, file_name, _EXPECTED)
+        text = source.text(_EXPECTED)
         warnings: list[str] = []
         facts = leading_facts(text[:_COMMENT_CHARACTERS].split("\n"), warnings)
         heading_line, heading = first_data_line(text)
         delimiter = delimiter_of(heading)
         headings = trim_empty(split_cells(heading, delimiter))
-        columns = _columns(headings, file_name, heading_line)
+        columns = _columns(headings, source, heading_line)
         is_impedance = columns.keys() >= set(_IMPEDANCE) or columns.keys() >= set(_POLAR)
         missing = [] if is_impedance else [name for name in CYCLING_COLUMNS if name not in columns]
         if missing:
             problem = f"required BDF columns are missing: {', '.join(missing)}"
-            raise ReadError(file_name, f"line {heading_line}", problem)
+            raise source.error(f"line {heading_line}", problem)
         left_out = [shown(cell) for cell in headings if cell and _machine_name(cell)[0] is None]
         if left_out:
             warnings.append(f"Columns that are not BDF quantities were left out: {', '.join(left_out)}.")
         wanted = sorted(column.position for column in columns.values())
-        table = DelimitedTable(text, file_name, heading_line, headings, delimiter, wanted, warnings)
+        table = DelimitedTable(text, source, heading_line, headings, delimiter, wanted, warnings)
         battery = columns.pop(_BATTERY, None)
         if battery is not None:
-            _add_battery(table.text(battery.position), facts, file_name)
+            _add_battery(table.text(battery.position), facts, source)
         if is_impedance:
             points = _points(table, columns)
-            return impedance_measurement(data, file_name, self.name, points, metadata=facts, warnings=warnings)
+            return impedance_measurement(source, self.name, points, facts=facts, warnings=warnings)
         values = _values(table, columns, warnings)
         return cycling_measurement(
-            data,
-            file_name,
+            source,
             self.name,
             values,
             moments=_moments(values.get("unix_time_second")),
-            metadata=facts,
+            facts=facts,
             warnings=warnings,
         )
 
@@ -144,7 +142,7 @@ def _machine_name(heading: str) -> tuple[str | None, float]:
     return _ALIASES.get(name, name), factor
 
 
-def _columns(headings: Sequence[str], file_name: str, line: int) -> dict[str, _Column]:
+def _columns(headings: Sequence[str], source: Source, line: int) -> dict[str, _Column]:
     columns: dict[str, _Column] = {}
     for index, heading in enumerate(headings):
         name, factor = _machine_name(heading)
@@ -154,7 +152,7 @@ def _columns(headings: Sequence[str], file_name: str, line: int) -> dict[str, _C
             problem = (
                 f"two columns for {name}: {shown(headings[columns[name].position])} and {shown(heading)}; keep one"
             )
-            raise ReadError(file_name, f"line {line}", problem)
+            raise source.error(f"line {line}", problem)
         columns[name] = _Column(index, factor)
     surface = columns.get("surface_temperature_celsius")
     if surface and "temperature_t1_celsius" not in columns:
@@ -162,14 +160,14 @@ def _columns(headings: Sequence[str], file_name: str, line: int) -> dict[str, _C
     return columns
 
 
-def _add_battery(texts: pa.ChunkedArray, facts: dict[str, Any], file_name: str) -> None:
+def _add_battery(texts: pa.ChunkedArray, facts: dict[str, Any], source: Source) -> None:
     """Take the battery from its column; BDF has one cell in a file."""
     batteries = [text for text in pc.unique(texts).to_pylist() if text]
     if len(batteries) > 1:
         problem = (
             f"one battery in a file expected, found {shown(batteries[0])} and {shown(batteries[1])}; split the file"
         )
-        raise ReadError(file_name, f"column {_BATTERY}", problem)
+        raise source.error(f"column {_BATTERY}", problem)
     if batteries:
         facts[_BATTERY] = batteries[0]
 
@@ -187,18 +185,15 @@ def _values(table: DelimitedTable, columns: dict[str, _Column], warnings: list[s
     return values
 
 
-def _points(table: DelimitedTable, columns: dict[str, _Column]) -> list[Point]:
+def _points(table: DelimitedTable, columns: dict[str, _Column]) -> Points:
     frequency = table.required(*columns["frequency_hertz"])
     if columns.keys() >= set(_IMPEDANCE):
         real, imaginary = (table.required(*columns[name]) for name in _IMPEDANCE[1:])
     else:
         magnitude, phase = (table.required(*columns[name]) for name in _POLAR[1:])
         real, imaginary = magnitude * np.cos(np.radians(phase)), magnitude * np.sin(np.radians(phase))
-    spectrum: FloatArray = np.zeros(len(frequency))
-    if "spectrum_index" in columns:
-        spectrum = table.required(*columns["spectrum_index"])
-    rows = zip(spectrum, frequency, real, imaginary, strict=True)
-    return [Point(table.line(row), *map(float, values)) for row, values in enumerate(rows)]
+    spectrum = table.required(*columns["spectrum_index"]) if "spectrum_index" in columns else None
+    return Points(frequency, real, imaginary, spectrum, [table.line(row) for row in range(len(frequency))])
 
 
 def _check_direction(values: dict[str, FloatArray], step_type: pa.ChunkedArray, warnings: list[str]) -> None:

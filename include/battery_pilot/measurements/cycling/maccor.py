@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.cycling.delimited import DelimitedTable
+from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.facts import facts_in
 from battery_pilot.measurements.tables import FloatArray, cycling_measurement
-from battery_pilot.measurements.text import decode, delimiter_of, peek, shown, split_cells, trim_empty
+from battery_pilot.measurements.text import delimiter_of, shown, split_cells, trim_empty
 from battery_pilot.measurements.times import DATES, row_moments, start_facts
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Maccor text"
 _FIRST_WORDS = "Today's Date"
@@ -56,17 +56,17 @@ class MaccorReader:
     suffixes: tuple[str, ...] = ()
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 90 for text that begins with today's date."""
-        return 90 if peek(head).startswith(_FIRST_WORDS) else 0
+        return 90 if source.head_text.startswith(_FIRST_WORDS) else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the records.
 
-        :raises ReadError: for missing headings, a row that breaks off, or a current whose direction is not known.
+        :raises MeasurementError: for missing headings, a row that breaks off, or a current whose direction is not known.
         """
-        text = decode(data, file_name, _EXPECTED)
-        heading_line, cells, delimiter = _find_headings(text, file_name)
+        text = source.text(_EXPECTED)
+        heading_line, cells, delimiter = _find_headings(text, source)
         positions = {cell.lower().replace(" ", ""): index for index, cell in reversed(list(enumerate(cells)))}
         columns: dict[str, int] = {}
         for spelling, name in _NAMES.items():
@@ -75,11 +75,11 @@ class MaccorReader:
         time_heading = next((name for name in positions if name.startswith("test")), None)
         if time_heading is None or not {"current_ampere", "voltage_volt"} <= columns.keys():
             problem = f"expected columns for test time, amps and volts, found {shown(', '.join(cells))}"
-            raise ReadError(file_name, f"line {heading_line}", problem)
+            raise source.error(f"line {heading_line}", problem)
         state, moment = positions.get("state"), positions.get("dpttime")
         wanted = {*columns.values(), positions[time_heading]} | {at for at in (state, moment) if at is not None}
         warnings: list[str] = []
-        table = DelimitedTable(text, file_name, heading_line, cells, delimiter, sorted(wanted), warnings)
+        table = DelimitedTable(text, source, heading_line, cells, delimiter, sorted(wanted), warnings)
         values = {
             "test_time_second": _test_time(table, positions[time_heading], time_heading, warnings),
             "voltage_volt": table.required(columns.pop("voltage_volt")),
@@ -88,7 +88,7 @@ class MaccorReader:
         if state is not None:
             values["current_ampere"] = _signed_by_state(current, table.text(state), warnings)
         else:
-            values["current_ampere"] = _signed_by_voltage(current, values["voltage_volt"], file_name, warnings)
+            values["current_ampere"] = _signed_by_voltage(current, values["voltage_volt"], source, warnings)
         for name, index in columns.items():
             found = table.optional(index, name)
             if found is not None:
@@ -97,18 +97,17 @@ class MaccorReader:
         facts = _metadata(header, warnings)
         moments = None if moment is None else _row_moments(table.text(moment), header, facts, warnings)
         return cycling_measurement(
-            data,
-            file_name,
+            source,
             self.name,
             values,
             moments=moments,
             instrument="Maccor",
-            metadata=facts,
+            facts=facts,
             warnings=warnings,
         )
 
 
-def _find_headings(text: str, file_name: str) -> tuple[int, list[str], str]:
+def _find_headings(text: str, source: Source) -> tuple[int, list[str], str]:
     """Return the line of the headings, the headings and their delimiter."""
     for line, content in enumerate(text.split("\n", _LINES_OF_HEADER)[:_LINES_OF_HEADER], start=1):
         delimiter = delimiter_of(content)
@@ -116,7 +115,7 @@ def _find_headings(text: str, file_name: str) -> tuple[int, list[str], str]:
         if cells and cells[0] in ("Rec#", "Rec"):
             return line, cells, delimiter
     problem = "expected a line of headings that begins with Rec#, found none: the file is truncated or no export"
-    raise ReadError(file_name, "header", problem)
+    raise source.error("header", problem)
 
 
 def _test_time(table: DelimitedTable, index: int, heading: str, warnings: list[str]) -> FloatArray:
@@ -152,7 +151,7 @@ def _signed_by_state(current: FloatArray, state: pa.ChunkedArray, warnings: list
     return np.where(charging, np.abs(current), np.where(discharging, -np.abs(current), current))
 
 
-def _signed_by_voltage(current: FloatArray, voltage: FloatArray, file_name: str, warnings: list[str]) -> FloatArray:
+def _signed_by_voltage(current: FloatArray, voltage: FloatArray, source: Source, warnings: list[str]) -> FloatArray:
     """Give currents their sign from the voltage step at the moment when they are switched on.
 
     Needed for exports without a state column and without any negative current: a cell's voltage rises when charging
@@ -171,7 +170,7 @@ def _signed_by_voltage(current: FloatArray, voltage: FloatArray, file_name: str,
                 "the current has no sign and the file no State column, so charge and discharge cannot be told apart; "
                 "export with the State column"
             )
-            raise ReadError(file_name, f"data row {start + 1}", problem)
+            raise source.error(f"data row {start + 1}", problem)
         signed[start:end] *= np.sign(jump)
     warnings.append(
         "The file has no State column; the sign of the current was taken from the step of the voltage when it starts."

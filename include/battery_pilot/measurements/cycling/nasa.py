@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from battery_pilot.measurements.cycling.delimited import DelimitedTable
+from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.tables import cycling_measurement
-from battery_pilot.measurements.text import decode, first_data_line, peek, split_cells, trim_empty
+from battery_pilot.measurements.text import first_data_line, split_cells, trim_empty
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "NASA PCoE discharge CSV"
 _NAMES = {
@@ -31,24 +32,24 @@ class NasaCyclingReader:
     suffixes: tuple[str, ...] = (".csv",)
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 90 for the headings of the data set."""
-        return 90 if _NAMES.keys() <= set(split_cells(first_data_line(peek(head))[1], ",")) else 0
+        return 90 if _NAMES.keys() <= set(split_cells(source.first_data_line[1], ",")) else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the table.
 
-        :raises ReadError: for a gap in time, voltage or current, and for a cut end.
+        :raises MeasurementError: for a gap in time, voltage or current, and for a cut end.
         """
-        text = decode(data, file_name, _EXPECTED)
+        text = source.text(_EXPECTED)
         heading_line, line = first_data_line(text)
         headings = trim_empty(split_cells(line, ","))
         positions = {name: headings.index(heading) for heading, name in _NAMES.items()}
         warnings: list[str] = []
-        table = DelimitedTable(text, file_name, heading_line, headings, ",", sorted(positions.values()), warnings)
+        table = DelimitedTable(text, source, heading_line, headings, ",", sorted(positions.values()), warnings)
         temperature = positions.pop("temperature_t1_celsius")
         values = {name: table.required(index) for name, index in positions.items()}
         found = table.optional(temperature, "temperature_t1_celsius")
         if found is not None:
             values["temperature_t1_celsius"] = found
-        return cycling_measurement(data, file_name, self.name, values, warnings=warnings)
+        return cycling_measurement(source, self.name, values, warnings=warnings)

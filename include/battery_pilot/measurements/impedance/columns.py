@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.tables import Point
-from battery_pilot.measurements.text import number, shown, unquote
-from battery_pilot.measurements.units import unit_of
+import numpy as np
+
+from battery_pilot.measurements.tables import FloatArray, Points
+from battery_pilot.measurements.text import numbers, shown
+from battery_pilot.measurements.units import split_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from battery_pilot.measurements.source import Source
 
 _LONGEST_HEADING = 80
 _MINUS_SIGNS = "-\N{MINUS SIGN}\N{EN DASH}"
@@ -105,7 +107,7 @@ def recognise(headings: Sequence[str]) -> ImpedanceColumns | None:
 def _quantity(heading: str) -> tuple[str, float, bool] | None:
     if len(heading) > _LONGEST_HEADING:
         return None
-    text, unit_text = _split_unit(heading)
+    text, unit = split_unit(heading, _UNITS.values())
     text = text.lower().strip()
     sign = 1.0
     if text and text[0] in _MINUS_SIGNS:
@@ -118,68 +120,43 @@ def _quantity(heading: str) -> tuple[str, float, bool] | None:
     name = next((name for name, spellings in _NAMES.items() if text in spellings), None)
     if name is None:
         return None
-    unit = unit_of(unit_text)
     if unit is not None and unit.name != _UNITS.get(name):
         return None
     return name, sign * (1.0 if unit is None else unit.factor), unit is not None
 
 
-def _split_unit(heading: str) -> tuple[str, str]:
-    """Split a heading into quantity and unit: ``Z' (mΩ)``, ``freq/Hz``, ``Voltage / V``, ``Z_Real_Ohm``.
-
-    :returns: the unit is empty when none is recognised.
-    """
-    heading = unquote(heading)
-    if heading.endswith((")", "]")):
-        start = max(heading.rfind("("), heading.rfind("["))
-        if start > 0 and _is_unit(heading[start + 1 : -1]):
-            return heading[:start], heading[start + 1 : -1]
-    for mark in "/_":
-        name, found, unit = heading.rpartition(mark)
-        if found and _is_unit(unit):
-            return name, unit
-    return heading, ""
-
-
-def _is_unit(text: str) -> bool:
-    """Tell whether text is a unit of an impedance table, unlike the ``a`` of ZPlot's ``Z'(a)``."""
-    unit = unit_of(text)
-    return unit is not None and unit.name in _UNITS.values()
-
-
 def points_of(
-    rows: Iterable[tuple[int, Sequence[str]]],
+    rows: Sequence[tuple[int, Sequence[str]]],
     columns: ImpedanceColumns,
     width: int,
-    file_name: str,
+    source: Source,
     decimal_comma: bool,
-) -> list[Point]:
+) -> Points:
     """Turn the rows of a table into points.
 
     :param rows: line number and cells of each row.
     :param columns: where the quantities are.
     :param width: number of headings.
-    :param file_name: name for error messages.
+    :param source: the file, for error messages.
     :param decimal_comma: a comma is the decimal sign.
-    :raises ReadError: for a row with fewer cells than headings and for cells that are not numbers.
+    :raises MeasurementError: for a row with fewer cells than headings and for cells that are not numbers.
     """
-    points = []
+    lines = [line for line, _ in rows]
     for line, cells in rows:
         if len(cells) < width:
             problem = f"{len(cells)} columns found, {width} expected: the file is truncated or damaged; copy it again"
-            raise ReadError(file_name, f"line {line}", problem)
+            raise source.error(f"line {line}", problem)
 
-        first, second, frequency, spectrum = (
-            column.factor * number(cells[column.position], file_name, line, column.heading, decimal_comma)
-            if column
-            else 0.0
-            for column in (columns.first, columns.second, columns.frequency, columns.spectrum)
-        )
-        if columns.polar:
-            phase = math.radians(second)
-            first, second = first * math.cos(phase), first * math.sin(phase)
-        points.append(Point(line, spectrum, frequency, first, second))
-    return points
+    def values(column: Column) -> FloatArray:
+        tokens = [cells[column.position] for _, cells in rows]
+        return column.factor * np.array(numbers(tokens, lines, source, column.heading, decimal_comma))
+
+    first, second = values(columns.first), values(columns.second)
+    if columns.polar:
+        phase = np.radians(second)
+        first, second = first * np.cos(phase), first * np.sin(phase)
+    spectrum = values(columns.spectrum) if columns.spectrum else None
+    return Points(values(columns.frequency), first, second, spectrum, lines)
 
 
 def has_decimal_comma(rows: Iterable[Sequence[str]], delimiter: str) -> bool:

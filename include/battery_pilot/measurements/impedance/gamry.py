@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from battery_pilot.errors import ReadError
 from battery_pilot.measurements.facts import facts_in
 from battery_pilot.measurements.impedance.columns import has_decimal_comma
-from battery_pilot.measurements.tables import Point, impedance_measurement
-from battery_pilot.measurements.text import decode, number, peek, to_float
+from battery_pilot.measurements.tables import Points, impedance_measurement
+from battery_pilot.measurements.text import numbers, to_float
 from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Gamry EXPLAIN text"
 _CURVE = "ZCURVE"
@@ -41,41 +41,44 @@ class GamryReader:
     suffixes: tuple[str, ...] = (".dta",)
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 90 for text that begins with EXPLAIN."""
-        return 90 if peek(head).lstrip().startswith("EXPLAIN\n") else 0
+        return 90 if source.head_text.lstrip().startswith("EXPLAIN\n") else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read all tables ``ZCURVE``; more than one give more than one spectrum.
 
-        :raises ReadError: when there is none, when one breaks off, or when it holds fewer rows than it announces.
+        :raises MeasurementError: when there is none, when one breaks off, or when it holds fewer rows than it announces.
         """
-        objects = _objects(decode(data, file_name, _EXPECTED))
+        objects = _objects(source.text(_EXPECTED))
         curves = [item for item in objects if item.tag.startswith(_CURVE) and item.fields[:1] == ["TABLE"]]
         if not curves:
             tables = ", ".join(item.tag for item in objects if item.fields[:1] == ["TABLE"]) or "none"
             problem = f"no impedance curve ZCURVE in the file (tables found: {tables}); hand in an EIS experiment"
-            raise ReadError(file_name, "file", problem)
+            raise source.error("file", problem)
         warnings: list[str] = []
         single = {item.tag: item for item in objects}
         aborted = _field(single, "EXPERIMENTABORTED", 1) == "T"
-        points: list[Point] = []
-        biases: list[float] = []
-        for index, curve in enumerate(curves):
-            found, bias = _read_curve(curve, index, file_name, aborted)
-            points += found
-            biases += bias
+        found = [_read_curve(curve, source, aborted) for curve in curves]
+        frequency = [value for points, _ in found for value in points.frequency_hertz]
+        points = Points(
+            frequency,
+            [value for points, _ in found for value in points.real_ohm],
+            [value for points, _ in found for value in points.imaginary_ohm],
+            [index for index, (points, _) in enumerate(found) for _ in points.frequency_hertz],
+            [line for points, _ in found for line in points.places or ()],
+        )
+        biases = [value for _, bias in found for value in bias]
         if aborted:
-            warnings.append(f"The experiment was aborted; the {len(points)} points measured until then were read.")
+            warnings.append(f"The experiment was aborted; the {len(frequency)} points measured until then were read.")
         else:
-            warnings += _early_end(single, points)
+            warnings += _early_end(single, frequency)
         return impedance_measurement(
-            data,
-            file_name,
+            source,
             self.name,
             points,
             instrument=f"Gamry {_field(single, 'PSTAT', 1)}".strip(),
-            metadata=_metadata(objects, single, biases, warnings),
+            facts=_metadata(objects, single, biases, warnings),
             warnings=warnings,
         )
 
@@ -108,7 +111,7 @@ def _cells(content: str, width: int | None) -> list[str]:
     return cells if len(cells) == width else content.split()
 
 
-def _read_curve(curve: _Object, index: int, file_name: str, aborted: bool) -> tuple[list[Point], list[float]]:
+def _read_curve(curve: _Object, source: Source, aborted: bool) -> tuple[Points, list[float]]:
     """Return the points of one curve and its direct voltages in volt."""
     rows = [(line, content) for line, content in curve.body if content.strip()]
     headings = rows[0][1].strip().split("\t") if rows else []
@@ -116,35 +119,35 @@ def _read_curve(curve: _Object, index: int, file_name: str, aborted: bool) -> tu
     for needed in ("Freq", "Zreal", "Zimag"):
         if needed not in columns:
             problem = f"truncated or damaged table {curve.tag}: column {needed} is missing in its headings"
-            raise ReadError(file_name, f"line {curve.line}", problem)
+            raise source.error(f"line {curve.line}", problem)
     table = [(line, _cells(content, len(headings))) for line, content in rows[2:]]
     for line, cells in table:
         if len(cells) != len(headings):
             problem = f"truncated row: {len(cells)} columns found, {len(headings)} expected; copy the file again"
-            raise ReadError(file_name, f"line {line}", problem)
+            raise source.error(f"line {line}", problem)
     announced = curve.fields[1] if len(curve.fields) > 1 else ""
     if announced.isdecimal() and len(table) < int(announced[:9]) and not aborted:
         problem = (
             f"truncated table {curve.tag}: {len(table)} rows found, {announced[:9]} announced; copy the file again"
         )
-        raise ReadError(file_name, f"line {curve.line}", problem)
+        raise source.error(f"line {curve.line}", problem)
     decimal_comma = has_decimal_comma((cells for _, cells in table), "\t")
 
-    def values(heading: str) -> list[float]:
-        position = columns[heading]
-        return [number(cells[position], file_name, line, heading, decimal_comma) for line, cells in table]
+    lines = [line for line, _ in table]
 
-    numbers = zip((line for line, _ in table), values("Freq"), values("Zreal"), values("Zimag"), strict=True)
-    points = [Point(line, index, frequency, real, imaginary) for line, frequency, real, imaginary in numbers]
+    def values(heading: str) -> list[float]:
+        return numbers([cells[columns[heading]] for _, cells in table], lines, source, heading, decimal_comma)
+
+    points = Points(values("Freq"), values("Zreal"), values("Zimag"), places=lines)
     return points, values("Vdc") if "Vdc" in columns else []
 
 
-def _early_end(single: dict[str, _Object], points: list[Point]) -> list[str]:
+def _early_end(single: dict[str, _Object], frequency: list[float]) -> list[str]:
     """Warn when a sweep to low frequencies stops well before the frequency that was asked for."""
     first, final = _number_field(single, "FREQINIT"), _number_field(single, "FREQFINAL")
-    if first is None or final is None or not points or not 0 < final < first:
+    if first is None or final is None or not frequency or not 0 < final < first:
         return []
-    lowest = min(point.frequency for point in points)
+    lowest = min(frequency)
     if lowest <= final * _FINAL_FREQUENCY_TOLERANCE:
         return []
     return [f"The sweep ends at {lowest:g} Hz, before its final frequency of {final:g} Hz; the file may be cut."]

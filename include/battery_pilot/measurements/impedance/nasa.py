@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from battery_pilot.errors import ReadError
-from battery_pilot.measurements.text import first_data_line, peek
-
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind
+    from battery_pilot.measurements.source import Source
 
 _HEADINGS = ("Sense_current", "Battery_current", "Current_ratio", "Battery_impedance")
 
@@ -21,17 +19,17 @@ class NasaImpedanceReader:
     suffixes: tuple[str, ...] = ()
     expects = "NASA PCoE impedance table"
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 90 for the headings of the table."""
-        return 90 if first_data_line(peek(head))[1].startswith(",".join(_HEADINGS)) else 0
+        return 90 if source.first_data_line[1].startswith(",".join(_HEADINGS)) else 0
 
-    def read(self, data: bytes, file_name: str) -> NoReturn:
+    def read(self, source: Source) -> NoReturn:
         """Refuse the table.
 
-        :raises ReadError: always.
+        :raises MeasurementError: always.
         """
         problem = (
             "a NASA PCoE impedance table holds complex impedances but no frequencies, so it is not a spectrum; "
             "add a column of frequencies and hand it in as impedance CSV"
         )
-        raise ReadError(file_name, "header", problem)
+        raise source.error("header", problem)

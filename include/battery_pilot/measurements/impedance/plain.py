@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from battery_pilot.errors import ReadError
+import numpy as np
+
 from battery_pilot.measurements.facts import leading_facts
 from battery_pilot.measurements.impedance.columns import (
     Column,
@@ -17,13 +18,10 @@ from battery_pilot.measurements.impedance.columns import (
     points_of,
     recognise,
 )
-from battery_pilot.measurements.tables import Point, impedance_measurement
+from battery_pilot.measurements.tables import Points, impedance_measurement
 from battery_pilot.measurements.text import (
     check_last_line,
-    decode,
     delimiter_of,
-    first_data_line,
-    peek,
     split_cells,
     to_float,
     trim_empty,
@@ -31,6 +29,7 @@ from battery_pilot.measurements.text import (
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "a table of frequency and impedance"
 _BARE = ImpedanceColumns(
@@ -53,20 +52,20 @@ class PlainImpedanceReader:
     suffixes: tuple[str, ...] = (".csv", ".tsv", ".txt")
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 60 for headings of an impedance table and 10 for three bare columns of numbers."""
-        _, line = first_data_line(peek(head))
+        _, line = source.first_data_line
         cells = trim_empty(split_cells(line, delimiter_of(line)))
         if recognise(cells) is not None:
             return 60
         return 10 if _is_bare(cells, delimiter_of(line)) else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the table; a column ``spectrum_index`` or ``cycle number`` separates spectra.
 
-        :raises ReadError: when a row breaks off or holds no numbers, or when bare columns cannot be a sweep.
+        :raises MeasurementError: when a row breaks off or holds no numbers, or when bare columns cannot be a sweep.
         """
-        text = decode(data, file_name, _EXPECTED)
+        text = source.text(_EXPECTED)
         lines = text.split("\n")
         warnings: list[str] = []
         facts = leading_facts(lines, warnings)
@@ -76,7 +75,7 @@ class PlainImpedanceReader:
             if content.strip() and not content.lstrip().startswith("#")
         ]
         if not table:
-            raise ReadError(file_name, "file", f"no table, expected {_EXPECTED}")
+            raise source.error("file", f"no table, expected {_EXPECTED}")
         delimiter = delimiter_of(table[0][1])
         headings = trim_empty(split_cells(table[0][1], delimiter))
         columns = recognise(headings)
@@ -89,29 +88,27 @@ class PlainImpedanceReader:
         rows = [(line, split_cells(content, delimiter)) for line, content in rows_of_text]
         if lines[-1] and rows_of_text:
             used = columns.last_position == len(headings) - 1
-            check_last_line(rows_of_text[-30:], delimiter, file_name, warnings, used=used)
+            check_last_line(rows_of_text[-30:], delimiter, source, warnings, used=used)
         decimal_comma = has_decimal_comma((cells for _, cells in rows), delimiter)
-        points = points_of(rows, columns, len(headings), file_name, decimal_comma)
+        points = points_of(rows, columns, len(headings), source, decimal_comma)
         if columns is _BARE:
-            _check_sweep(points, file_name)
-        elif points and all(point.imaginary > 0 for point in points):
+            _check_sweep(points, source)
+        elif rows and min(points.imaginary_ohm) > 0:
             warnings.append("The imaginary part is positive at all frequencies: check the sign of its column.")
-        return impedance_measurement(data, file_name, self.name, points, metadata=facts, warnings=warnings)
+        return impedance_measurement(source, self.name, points, facts=facts, warnings=warnings)
 
 
 def _is_bare(cells: list[str], delimiter: str) -> bool:
     return len(cells) == _BARE_WIDTH and all(to_float(cell, delimiter != ",") is not None for cell in cells)
 
 
-def _check_sweep(points: list[Point], file_name: str) -> None:
+def _check_sweep(points: Points, source: Source) -> None:
     """Refuse three bare columns whose first one does not run steadily from one frequency to another."""
-    direction = 0.0
-    for before, now in zip(points, points[1:], strict=False):
-        step = now.frequency - before.frequency
-        direction = direction or step
-        if step * direction <= 0:
-            problem = (
-                "three columns without headings, but the first is no frequency sweep; add headings such as "
-                "'frequency / Hz', 'real / ohm', 'imaginary / ohm'"
-            )
-            raise ReadError(file_name, f"line {now.line}", problem)
+    steps = np.diff(points.frequency_hertz)
+    broken = np.flatnonzero(steps * steps[:1].sum() <= 0)
+    if len(broken):
+        problem = (
+            "three columns without headings, but the first is no frequency sweep; add headings such as "
+            "'frequency / Hz', 'real / ohm', 'imaginary / ohm'"
+        )
+        raise source.error(points.place(int(broken[0]) + 1), problem)

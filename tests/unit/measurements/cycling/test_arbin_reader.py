@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 
@@ -37,7 +37,7 @@ def test_spellings_and_dates_are_understood(headings: str) -> None:
     assert row["measured_at"] == datetime(2024, 9, 20, 8, 32, 34, 558000, tzinfo=UTC)
     assert (row["test_time_second"], row["current_ampere"], row["voltage_volt"]) == (30.5, -2.5, 3.5)
     assert (row["cycle_count"], row["temperature_t1_celsius"]) == (1, 25.0)
-    assert measurement.metadata["time_zone"] == "assumed UTC"
+    assert measurement.metadata.time_zone == "assumed UTC"
 
 
 def test_milliampere_become_ampere() -> None:
@@ -46,7 +46,7 @@ def test_milliampere_become_ampere() -> None:
 
 
 def test_a_unit_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ReadError, match="the unit 'A/g' is not one of current_ampere"):
+    with pytest.raises(MeasurementError, match="the unit 'A/g' is not one of current_ampere"):
         read_bytes(b"Data_Point,Test_Time(s),Current(A/g),Voltage(V)\n1,0,250,3.5\n", "a.csv")
 
 
@@ -65,7 +65,7 @@ def test_steps_that_are_not_whole_are_left_out_with_a_warning() -> None:
 
 def test_an_item_id_becomes_the_battery() -> None:
     measurement = read_bytes(b"Test_Time,Step_Index,Current,Voltage,Item_ID\n0,1,1,3.5,EL15\n", "a.csv")
-    assert measurement.metadata["cell_id"] == "EL15"
+    assert measurement.metadata.cell_id == "EL15"
     assert measurement.table["battery_id"].to_pylist() == ["EL15"]
 
 
@@ -73,13 +73,13 @@ def test_an_item_id_becomes_the_battery() -> None:
     "headings", [",Test_ID,Device_ID,Schedule_File_Name", ",test_id,device_id,schedule_file_name"]
 )
 def test_a_companion_metadata_file_is_refused_with_advice(headings: str) -> None:
-    with pytest.raises(ReadError, match="companion metadata file .* without '_Metadata'"):
+    with pytest.raises(MeasurementError, match="companion metadata file .* without '_Metadata'"):
         read_bytes(f"{headings}\n0,1,2,a.sdu\n".encode(), "a_Metadata.csv")
 
 
 def test_a_cycle_summary_is_refused_with_advice() -> None:
     text = b"Cycle_Index,Start_Time,End_Time,Test_Time (s),Min_Current (A),Max_Current (A)\n1,,,1,0,1\n"
-    with pytest.raises(ReadError, match="cycle summary .* hand in the time series"):
+    with pytest.raises(MeasurementError, match="cycle summary .* hand in the time series"):
         read_bytes(text, "a.csv")
 
 

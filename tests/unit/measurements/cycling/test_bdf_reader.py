@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 HEADER = "test_time_second,voltage_volt,current_ampere"
@@ -63,7 +63,7 @@ def test_step_types_that_agree_with_the_current_change_nothing() -> None:
 def test_comment_lines_and_unix_time_give_identity_and_moment() -> None:
     text = f"# battery_id=A1\n# nominal_capacity_ah=5\n{HEADER},unix_time_second\n0,3.7,1,1767323045.5\n1,3.7,1,\n"
     measurement = read_bytes(text.encode(), "a.csv")
-    assert measurement.metadata == {"battery_id": "A1", "nominal_capacity_ah": 5.0}
+    assert measurement.metadata.known() == {"battery_id": "A1", "nominal_capacity_ah": 5.0}
     assert measurement.table["measured_at"].to_pylist() == [datetime(2026, 1, 2, 3, 4, 5, 500000, tzinfo=UTC), None]
     assert measurement.table["unix_time_second"].to_pylist() == [1767323045.5, None]
 
@@ -80,7 +80,7 @@ def test_a_battery_column_fills_the_identity() -> None:
 
 
 def test_two_batteries_in_one_file_are_refused() -> None:
-    with pytest.raises(ReadError, match="one battery in a file expected, found 'B7' and 'B8'"):
+    with pytest.raises(MeasurementError, match="one battery in a file expected, found 'B7' and 'B8'"):
         read_bytes(f"{HEADER},battery_id\n0,3.7,1,B7\n0,3.7,1,B8\n".encode(), "a.csv")
 
 
@@ -141,17 +141,17 @@ def test_test_time_that_runs_backwards_is_warned_about() -> None:
     ],
 )
 def test_broken_rows_are_reported_with_their_line(rows: str, problem: str) -> None:
-    with pytest.raises(ReadError, match=problem):
+    with pytest.raises(MeasurementError, match=problem):
         read_bytes(f"{HEADER}\n{rows}".encode(), "a.csv")
 
 
 def test_a_missing_required_column_is_named() -> None:
-    with pytest.raises(ReadError, match="line 1: required BDF columns are missing: current_ampere"):
+    with pytest.raises(MeasurementError, match="line 1: required BDF columns are missing: current_ampere"):
         read_bytes(b"test_time_second,voltage_volt\n0,3.7\n", "a.csv")
 
 
 def test_a_repeated_heading_is_named() -> None:
-    with pytest.raises(ReadError, match="two columns for voltage_volt: 'voltage_volt' and 'Voltage / V'"):
+    with pytest.raises(MeasurementError, match="two columns for voltage_volt: 'voltage_volt' and 'Voltage / V'"):
         read_bytes(f"{HEADER},Voltage / V\n0,3.7,1,3.7\n".encode(), "a.csv")
 
 

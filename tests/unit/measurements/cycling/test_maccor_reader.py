@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 HEADINGS = "Rec#\tCyc#\tStep\tTestTime\tAmps\tVolts\tState\tDPt Time"
@@ -26,7 +26,7 @@ def test_records_are_read_with_signed_current(
 
 def test_the_header_becomes_metadata(samples: dict[str, str]) -> None:
     measurement = read_bytes(samples["maccor.001"].encode(), "a.001")
-    assert measurement.metadata == {
+    assert measurement.metadata.known() == {
         "cell_id": "CELL-11",
         "started_at": "2026-03-31T16:00:01+00:00",
         "time_zone": "assumed UTC",
@@ -72,7 +72,7 @@ def test_the_unit_of_test_time_is_in_its_heading(heading: str, second: float) ->
 
 def test_a_broken_test_time_is_reported_with_its_line() -> None:
     rows = "1\t0\t1\t0d 00:00:00\t1\t3.7\tC\t01/02/2026 10:00:00\n2\t0\t1\t0d 00:xx\t1\t3.7\tC\t01/02/2026 10:00:00"
-    with pytest.raises(ReadError, match="line 4: test time: expected days and clock time, found '0d 00:xx'"):
+    with pytest.raises(MeasurementError, match="line 4: test time: expected days and clock time, found '0d 00:xx'"):
         read_bytes(maccor(rows), "a.001")
 
 
@@ -82,8 +82,8 @@ def test_several_header_lines_are_read() -> None:
         "    Filename:\tM50\tTester Channel:\t1\nProcedure:\tM50.000\tDescription:"
     )
     measurement = read_bytes(maccor("1\t0\t1\t0d 00:00:30\t1\t3.7\tC\t12/11/2020 12:22:42", first=first), "a.txt")
-    assert measurement.metadata["started_at"] == "2020-12-11T12:22:12+00:00"
-    assert measurement.metadata["channel"] == "1"
+    assert measurement.metadata.started_at == "2020-12-11T12:22:12+00:00"
+    assert measurement.metadata.channel == "1"
 
 
 def test_clock_times_without_dates_follow_the_date_of_the_test() -> None:
@@ -108,15 +108,15 @@ def test_without_a_state_column_the_voltage_step_gives_the_sign() -> None:
 
 
 def test_an_unsigned_current_of_unknown_direction_is_refused() -> None:
-    with pytest.raises(ReadError, match="charge and discharge cannot be told apart"):
+    with pytest.raises(MeasurementError, match="charge and discharge cannot be told apart"):
         read_bytes(maccor("1,1,1,0,2,3.7,23-Nov-23 3:56:11 PM,22.5", COMMA_HEADINGS), "a.csv")
 
 
 def test_a_half_last_line_is_reported_with_its_number(samples: dict[str, str]) -> None:
-    with pytest.raises(ReadError, match="line 18: 8 columns found, 12 expected"):
+    with pytest.raises(MeasurementError, match="line 18: 8 columns found, 12 expected"):
         read_bytes(samples["maccor.001"][: samples["maccor.001"].rindex("\t3.75")].encode(), "a.001")
 
 
 def test_a_file_that_ends_in_its_header_is_reported() -> None:
-    with pytest.raises(ReadError, match="expected a line of headings that begins with Rec#"):
+    with pytest.raises(MeasurementError, match="expected a line of headings that begins with Rec#"):
         read_bytes(b"Today's Date 01/02/2026\nRe", "a.001")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 
@@ -19,5 +19,5 @@ def test_a_discharge_is_read_without_cycle_and_start(
 
 def test_an_impedance_table_is_refused_because_it_has_no_frequencies() -> None:
     text = b"Sense_current,Battery_current,Current_ratio,Battery_impedance,Rectified_Impedance\n(1-1j),(1-1j),(1-1j),(1-1j),\n"
-    with pytest.raises(ReadError, match="no frequencies"):
+    with pytest.raises(MeasurementError, match="no frequencies"):
         read_bytes(text, "01353.csv")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 from battery_pilot.measurements.model import IDENTITY_COLUMNS, IMPEDANCE_COLUMNS
 
@@ -24,7 +24,7 @@ def test_the_curve_and_nothing_else_is_read(gamry: str, spectrum: list[tuple[flo
 def test_header_and_notes_become_metadata(gamry: str) -> None:
     measurement = read_bytes(gamry.encode(), "a.dta")
     assert measurement.instrument == "Gamry REF3000-1"
-    assert measurement.metadata == {
+    assert measurement.metadata.known() == {
         "battery_id": "CELL-7",
         "temperature_celsius": 25.5,
         "state_of_charge_percent": 50.0,
@@ -44,7 +44,7 @@ def test_decimal_commas_give_the_same_numbers(gamry: str) -> None:
     german = head.replace("2.00000E+000", "2,00000E+000") + mark + curve.replace(".", ",")
     expected, found = read_bytes(gamry.encode(), "a.dta"), read_bytes(german.encode("latin-1"), "a.dta")
     assert found.table["real_impedance_ohm"] == expected.table["real_impedance_ohm"]
-    assert found.metadata["electrode_area_square_centimetre"] == 2.0
+    assert found.metadata.electrode_area_square_centimetre == 2.0
 
 
 def test_an_aborted_curve_gives_its_points_and_a_warning(gamry: str) -> None:
@@ -62,17 +62,17 @@ def test_an_aborted_curve_may_hold_fewer_rows_than_announced(gamry: str) -> None
 
 def test_fewer_rows_than_announced_are_truncation(gamry: str) -> None:
     text = gamry.replace("ZCURVE\tTABLE", "ZCURVE\tTABLE\t99")
-    with pytest.raises(ReadError, match="line 20: truncated table ZCURVE: 16 rows found, 99 announced"):
+    with pytest.raises(MeasurementError, match="line 20: truncated table ZCURVE: 16 rows found, 99 announced"):
         read_bytes(text.encode(), "a.dta")
 
 
 def test_a_half_last_line_is_reported_with_its_number(gamry: str) -> None:
-    with pytest.raises(ReadError, match="line 38: truncated row: 5 columns found, 11 expected"):
+    with pytest.raises(MeasurementError, match="line 38: truncated row: 5 columns found, 11 expected"):
         read_bytes(gamry[: gamry.rindex("\t1\t")].encode(), "a.dta")
 
 
 def test_a_curve_without_rows_is_reported(gamry: str) -> None:
-    with pytest.raises(ReadError, match="no data rows"):
+    with pytest.raises(MeasurementError, match="no data rows"):
         read_bytes("\n".join(gamry.splitlines()[:22]).encode(), "a.dta")
 
 
@@ -82,12 +82,12 @@ def test_a_sweep_that_ends_early_is_warned_about(gamry: str) -> None:
 
 
 def test_an_experiment_without_impedance_names_its_tables(gamry: str) -> None:
-    with pytest.raises(ReadError, match=r"no impedance curve ZCURVE .*OCVCURVE"):
+    with pytest.raises(MeasurementError, match=r"no impedance curve ZCURVE .*OCVCURVE"):
         read_bytes(gamry.partition("ZCURVE")[0].encode(), "a.dta")
 
 
 def test_text_in_place_of_a_number_is_reported_with_line_and_column(gamry: str) -> None:
-    with pytest.raises(ReadError, match="line 23: Freq: expected a number, found 'abc'"):
+    with pytest.raises(MeasurementError, match="line 23: Freq: expected a number, found 'abc'"):
         read_bytes(gamry.replace("\t10000\t", "\tabc\t").encode(), "a.dta")
 
 

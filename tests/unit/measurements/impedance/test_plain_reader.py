@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 FREQUENCY = st.floats(1e-4, 1e7)
@@ -92,7 +92,7 @@ def test_three_bare_columns_are_read_with_the_guess_as_a_warning(delimiter: str,
 
 def test_three_bare_columns_that_are_no_sweep_are_refused() -> None:
     with pytest.raises(
-        ReadError, match="line 3: three columns without headings, but the first is no frequency sweep"
+        MeasurementError, match="line 3: three columns without headings, but the first is no frequency sweep"
     ):
         read_bytes(b"1,3.7,0.1\n2,3.6,0.1\n1,3.5,0.1\n", "a.csv")
 
@@ -103,7 +103,7 @@ def test_comment_lines_become_metadata() -> None:
         "# started_at=2026-01-02T03:04:05+01:00\n# colour=red\n# measured in the cellar\nf/Hz,re/ohm,im/ohm\n1,2,-3\n"
     )
     measurement = read_bytes(text.encode(), "a.csv")
-    assert measurement.metadata == {
+    assert measurement.metadata.known() == {
         "battery_id": "Cell A 7",
         "temperature_celsius": 25.0,
         "state_of_charge_percent": 50.0,
@@ -115,7 +115,7 @@ def test_comment_lines_become_metadata() -> None:
 
 def test_a_number_without_digits_in_a_comment_is_a_warning() -> None:
     measurement = read_bytes(b"# temperature_celsius=warm\nf/Hz,re/ohm,im/ohm\n1,2,-3\n", "a.csv")
-    assert measurement.metadata == {}
+    assert measurement.metadata.known() == {}
     assert any("'warm'" in warning for warning in measurement.warnings)
 
 
@@ -130,14 +130,14 @@ def test_an_imaginary_part_that_is_always_positive_is_warned_about() -> None:
 
 
 def test_a_half_last_line_is_reported_with_its_number() -> None:
-    with pytest.raises(ReadError, match="line 3: 2 columns found, 3 expected"):
+    with pytest.raises(MeasurementError, match="line 3: 2 columns found, 3 expected"):
         read_bytes(b"f/Hz,re/ohm,im/ohm\n10,2,-3\n1,2", "a.csv")
 
 
 @pytest.mark.parametrize("cut", ["-3.25e-0", "-3.25e-", "-3.25e", "-3.2"])
 def test_an_unfinished_last_number_is_reported_with_its_line(cut: str) -> None:
     text = "f/Hz,re/ohm,im/ohm\n100,2,-3.25e-01\n10,2,-3.25e-01\n1,2," + cut
-    with pytest.raises(ReadError, match="line 4: truncated file: it ends inside the number"):
+    with pytest.raises(MeasurementError, match="line 4: truncated file: it ends inside the number"):
         read_bytes(text.encode(), "a.csv")
 
 
@@ -148,16 +148,16 @@ def test_a_last_number_of_free_length_without_line_end_is_warned_about() -> None
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "", "abc", "1_0", "0x1", "1e999"])
 def test_cells_that_are_no_finite_numbers_are_reported_with_line_and_column(cell: str) -> None:
-    with pytest.raises(ReadError, match="line 3: re/ohm: expected a number"):
+    with pytest.raises(MeasurementError, match="line 3: re/ohm: expected a number"):
         read_bytes(f"f/Hz,re/ohm,im/ohm\n10,2,-3\n1,{cell},-3\n".encode(), "a.csv")
 
 
 @pytest.mark.parametrize("frequency", ["0", "-1"])
 def test_a_frequency_that_is_not_positive_is_reported(frequency: str) -> None:
-    with pytest.raises(ReadError, match="line 2: expected a frequency above 0 Hz"):
+    with pytest.raises(MeasurementError, match="line 2: expected a frequency above 0 Hz"):
         read_bytes(f"f/Hz,re/ohm,im/ohm\n{frequency},2,-3\n".encode(), "a.csv")
 
 
 def test_headings_alone_are_reported() -> None:
-    with pytest.raises(ReadError, match="no data rows"):
+    with pytest.raises(MeasurementError, match="no data rows"):
         read_bytes(b"f/Hz,re/ohm,im/ohm\n", "a.csv")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 
@@ -20,16 +20,16 @@ def test_the_sweep_is_read_with_its_comments(zplot: str, spectrum: list[tuple[fl
     measurement = read_bytes(zplot.encode(), "a.z")
     imaginary = measurement.table["imaginary_impedance_ohm"].to_pylist()
     assert imaginary == pytest.approx([z.imag for _, z in spectrum], rel=1e-4)
-    assert measurement.metadata["started_at"] == "2025-10-25T12:32:21+00:00"
-    assert (measurement.metadata["battery_id"], measurement.metadata["temperature_celsius"]) == ("CELL-9", 21.5)
+    assert measurement.metadata.started_at == "2025-10-25T12:32:21+00:00"
+    assert (measurement.metadata.battery_id, measurement.metadata.temperature_celsius) == ("CELL-9", 21.5)
 
 
 def test_the_short_header_gives_the_same_numbers(zplot: str) -> None:
     rows = zplot.partition("End Comments\n")[2].replace("\t", ", ")
     measurement = read_bytes(short_header(rows).encode(), "a.z")
     assert measurement.table["real_impedance_ohm"] == read_bytes(zplot.encode(), "a.z").table["real_impedance_ohm"]
-    assert measurement.metadata["started_at"] == "2025-12-17T16:24:35+00:00"
-    assert measurement.metadata["battery_id"] == "CELL-12"
+    assert measurement.metadata.started_at == "2025-12-17T16:24:35+00:00"
+    assert measurement.metadata.battery_id == "CELL-12"
 
 
 def test_fewer_points_than_announced_are_a_warning(zplot: str) -> None:
@@ -38,15 +38,15 @@ def test_fewer_points_than_announced_are_a_warning(zplot: str) -> None:
 
 
 def test_a_half_last_line_is_reported_with_its_number(zplot: str) -> None:
-    with pytest.raises(ReadError, match="line 26: 8 columns found, 9 expected"):
+    with pytest.raises(MeasurementError, match="line 26: 8 columns found, 9 expected"):
         read_bytes(zplot[: zplot.rindex("\t")].encode(), "a.z")
 
 
 def test_a_file_that_ends_in_its_header_is_reported(zplot: str) -> None:
-    with pytest.raises(ReadError, match="expected a line of headings"):
+    with pytest.raises(MeasurementError, match="expected a line of headings"):
         read_bytes(zplot[: zplot.index("Freq(Hz)")].encode(), "a.z")
 
 
 def test_a_header_without_rows_is_reported(zplot: str) -> None:
-    with pytest.raises(ReadError, match="no data rows"):
+    with pytest.raises(MeasurementError, match="no data rows"):
         read_bytes(zplot[: zplot.index("End Comments")].encode(), "a.z")

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements.text import check_last_line, number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from battery_pilot.measurements.source import Source
     from battery_pilot.measurements.tables import FloatArray
 
 _MISSING = pa.array(["", "nan", "NaN", "NAN", "N/A", "null", "NULL", "None", "-"])
@@ -25,26 +26,26 @@ class DelimitedTable:
     r"""Some columns of a delimited table, as text until they are asked for.
 
     :param text: the whole file with line ends ``\n``.
-    :param file_name: name for error messages.
+    :param source: name for error messages.
     :param heading_line: line of the headings, from 1; the data begin below it.
     :param headings: as in the file.
     :param delimiter: delimiter of the cells.
     :param wanted: positions of the columns to read.
     :param warnings: receives a sentence about each guess and each column that is left out.
-    :raises ReadError: for a row with another number of cells than headings, and for a cut end.
+    :raises MeasurementError: for a row with another number of cells than headings, and for a cut end.
     """
 
     def __init__(
         self,
         text: str,
-        file_name: str,
+        source: Source,
         heading_line: int,
         headings: Sequence[str],
         delimiter: str,
         wanted: Sequence[int],
         warnings: list[str],
     ) -> None:
-        self._file_name = file_name
+        self._source = source
         self._headings = headings
         self._warnings = warnings
         offset = 0
@@ -53,11 +54,11 @@ class DelimitedTable:
         body = text[offset:].rstrip("\n ")
         self._lines = [(line, row) for line, row in enumerate(body.split("\n"), heading_line + 1) if row]
         if not self._lines:
-            raise ReadError(file_name, "table", "no data rows; the file is truncated or empty")
+            raise source.error("table", "no data rows; the file is truncated or empty")
         self._table = self._parse(body, delimiter, wanted)
         if not text.endswith("\n"):
             tail = self._lines[-_LINES_FOR_THE_END:]
-            check_last_line(tail, delimiter, file_name, warnings, used=len(headings) - 1 in wanted)
+            check_last_line(tail, delimiter, source, warnings, used=len(headings) - 1 in wanted)
         self._decimal_comma = delimiter != "," and any("," in row for _, row in self._lines[:_LINES_FOR_THE_END])
 
     def _parse(self, body: str, delimiter: str, wanted: Sequence[int]) -> pa.Table:
@@ -78,7 +79,7 @@ class DelimitedTable:
                 csv.ConvertOptions(include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())),
             )
         except pa.ArrowInvalid as error:
-            raise ReadError(self._file_name, "table", f"cannot be split into rows and columns: {error}") from error
+            raise self._source.error("table", f"cannot be split into rows and columns: {error}") from error
         if broken:
             problem = (
                 f"{broken[0].actual_columns} columns found, {broken[0].expected_columns} expected: "
@@ -86,7 +87,7 @@ class DelimitedTable:
             )
             self.refuse(broken[0].number - 1, problem)
         if table.num_rows != len(self._lines):
-            raise ReadError(self._file_name, "table", "a double quote is opened and not closed in its line")
+            raise self._source.error("table", "a double quote is opened and not closed in its line")
         return table
 
     def refuse(self, row: int, problem: str) -> NoReturn:
@@ -94,9 +95,9 @@ class DelimitedTable:
 
         :param row: data row from 0.
         :param problem: what was found and what was expected.
-        :raises ReadError: always.
+        :raises MeasurementError: always.
         """
-        raise ReadError(self._file_name, f"line {self.line(row)}", problem)
+        raise self._source.error(f"line {self.line(row)}", problem)
 
     def line(self, row: int) -> int:
         """Return the line in the file, from 1, of a data row, from 0."""
@@ -114,7 +115,7 @@ class DelimitedTable:
 
         :param index: position of the column.
         :param factor: to the unit of the Battery Data Format.
-        :raises ReadError: naming the line of the first cell that is no finite number.
+        :raises MeasurementError: naming the line of the first cell that is no finite number.
         """
         values = self._floats(index) * factor
         gaps = np.flatnonzero(~np.isfinite(values))
@@ -133,7 +134,7 @@ class DelimitedTable:
         """
         try:
             return self._floats(index) * factor
-        except ReadError as error:
+        except MeasurementError as error:
             self._warnings.append(f"{name} was left out: {error.place}: {error.problem}.")
             return None
 
@@ -148,7 +149,7 @@ class DelimitedTable:
             # Arrow refuses some spellings that are numbers, such as "+1"; this way is slow and names the line.
             return np.array(
                 [
-                    np.nan if token is None else number(token, self._file_name, self.line(row), self._headings[index])
+                    np.nan if token is None else number(token, self._source, self.line(row), self._headings[index])
                     for row, token in enumerate(texts.to_pylist())
                 ],
                 dtype=np.float64,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.errors import ReadError
 from battery_pilot.measurements.facts import facts_in
 from battery_pilot.measurements.impedance.columns import has_decimal_comma, points_of, recognise
 from battery_pilot.measurements.tables import impedance_measurement
-from battery_pilot.measurements.text import check_last_line, decode, peek, shown, to_float
+from battery_pilot.measurements.text import check_last_line, shown, to_float
 from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "EC-Lab ASCII text"
 _FIRST_LINES = ("EC-Lab ASCII FILE", "BT-Lab ASCII FILE")
@@ -30,18 +30,18 @@ class BioLogicReader:
     suffixes: tuple[str, ...] = (".mpt",)
     expects = _EXPECTED
 
-    def sniff(self, head: bytes, file_name: str) -> int:
+    def sniff(self, source: Source) -> int:
         """Return 90 for the first line of an EC-Lab or BT-Lab export."""
-        return 90 if peek(head).startswith(_FIRST_LINES) else 0
+        return 90 if source.head_text.startswith(_FIRST_LINES) else 0
 
-    def read(self, data: bytes, file_name: str) -> Measurement:
+    def read(self, source: Source) -> Measurement:
         """Read the table below the header, whose length the second line states.
 
-        :raises ReadError: when the header is longer than the file, the frequency is missing or a row breaks off.
+        :raises MeasurementError: when the header is longer than the file, the frequency is missing or a row breaks off.
         """
-        text = decode(data, file_name, _EXPECTED)
+        text = source.text(_EXPECTED)
         lines = text.split("\n")
-        header, start = _header(lines, file_name)
+        header, start = _header(lines, source)
         headings = lines[start - 1].rstrip().split("\t")
         columns = recognise(headings)
         if columns is None:
@@ -49,40 +49,39 @@ class BioLogicReader:
                 "expected the columns freq/Hz, Re(Z)/Ohm and -Im(Z)/Ohm, found "
                 f"{shown(', '.join(headings))}; export an impedance technique with its frequency"
             )
-            raise ReadError(file_name, f"line {start}", problem)
+            raise source.error(f"line {start}", problem)
         numbered = enumerate(lines[start:], start=start + 1)
         rows = [(line, content.split("\t")) for line, content in numbered if content.strip()]
         decimal_comma = has_decimal_comma((cells for _, cells in rows), "\t")
         warnings: list[str] = []
         if rows and lines[-1]:
             tail = [(line, "\t".join(cells)) for line, cells in rows[-30:]]
-            check_last_line(tail, "\t", file_name, warnings, used=columns.last_position == len(headings) - 1)
-        points = points_of(rows, columns, len(headings), file_name, decimal_comma)
+            check_last_line(tail, "\t", source, warnings, used=columns.last_position == len(headings) - 1)
+        points = points_of(rows, columns, len(headings), source, decimal_comma)
         facts = _metadata(header, warnings)
         bias = _mean_bias(headings, [cells for _, cells in rows], decimal_comma)
         if bias is not None:
             facts.setdefault("dc_bias_volt", bias)
         return impedance_measurement(
-            data,
-            file_name,
+            source,
             self.name,
             points,
             instrument=f"BioLogic {_value(header, 'Device').partition(' (')[0]}".strip(),
-            metadata=facts,
+            facts=facts,
             warnings=warnings,
         )
 
 
-def _header(lines: list[str], file_name: str) -> tuple[list[str], int]:
+def _header(lines: list[str], source: Source) -> tuple[list[str], int]:
     """Return the header lines and how many they are with the line of headings."""
     found = _NUMBER_OF_LINES.match(lines[1]) if len(lines) > 1 else None
     if not found:
         second = shown(lines[1]) if len(lines) > 1 else "nothing"
-        raise ReadError(file_name, "line 2", f"expected 'Nb header lines : n', found {second}")
+        raise source.error("line 2", f"expected 'Nb header lines : n', found {second}")
     announced = int(found[1])
     if not _SHORTEST_HEADER <= announced <= len(lines):
         problem = f"truncated file: a header of {announced} lines announced, the file ends at line {len(lines)}"
-        raise ReadError(file_name, "header", f"{problem}; copy the file again")
+        raise source.error("header", f"{problem}; copy the file again")
     return lines[: announced - 1], announced
 
 

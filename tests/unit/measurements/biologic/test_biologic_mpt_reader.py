@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from battery_pilot.errors import ReadError
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import read_bytes
 
 
@@ -22,7 +22,7 @@ def test_cycle_numbers_separate_the_spectra_and_the_sign_is_restored(
 def test_header_and_comment_become_metadata(mpt: str) -> None:
     measurement = read_bytes(mpt.encode("latin-1"), "a.mpt")
     assert measurement.instrument == "BioLogic SP-150"
-    assert measurement.metadata == {
+    assert measurement.metadata.known() == {
         "battery_id": "CELL-8",
         "temperature_celsius": 20.0,
         "started_at": "2026-02-14T10:02:46+00:00",
@@ -42,23 +42,23 @@ def test_decimal_commas_give_the_same_numbers(mpt: str) -> None:
 
 
 def test_a_missing_frequency_column_is_reported(mpt: str) -> None:
-    with pytest.raises(ReadError, match="line 12: expected the columns freq/Hz"):
+    with pytest.raises(MeasurementError, match="line 12: expected the columns freq/Hz"):
         read_bytes(mpt.replace("freq/Hz\t", "").encode(), "a.mpt")
 
 
 @pytest.mark.parametrize("announced", ["99999", "0", "2"])
 def test_a_header_of_impossible_length_is_reported(mpt: str, announced: str) -> None:
-    with pytest.raises(ReadError, match=f"a header of {announced} lines announced"):
+    with pytest.raises(MeasurementError, match=f"a header of {announced} lines announced"):
         read_bytes(mpt.replace("lines : 12", f"lines : {announced}").encode(), "a.mpt")
 
 
 def test_a_header_without_its_length_is_reported(mpt: str) -> None:
-    with pytest.raises(ReadError, match="line 2: expected 'Nb header lines : n'"):
+    with pytest.raises(MeasurementError, match="line 2: expected 'Nb header lines : n'"):
         read_bytes(mpt.replace("Nb header", "No header").encode(), "a.mpt")
 
 
 def test_a_half_last_line_is_reported_with_its_number(mpt: str) -> None:
-    with pytest.raises(ReadError, match="line 44: 7 columns found, 8 expected"):
+    with pytest.raises(MeasurementError, match="line 44: 7 columns found, 8 expected"):
         read_bytes(mpt[: mpt.rindex("\t")].encode(), "a.mpt")
 
 
@@ -75,6 +75,6 @@ def test_direct_current_rows_are_left_out_with_a_warning(mpt: str) -> None:
 
 def test_an_anonymised_start_is_a_warning(mpt: str) -> None:
     measurement = read_bytes(mpt.replace("02/14/2026 10:02:46", "xx/xx/xxxx xx:xx:xx").encode(), "a.mpt")
-    assert "started_at" not in measurement.metadata
+    assert "started_at" not in measurement.metadata.known()
     assert measurement.table["measured_at"].null_count == 32
     assert any("xx/xx/xxxx" in warning for warning in measurement.warnings)

@@ -1,0 +1,3 @@
+"""Readers of BioLogic files, which hold impedance or cycling."""
+
+from __future__ import annotations

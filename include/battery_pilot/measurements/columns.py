@@ -1,0 +1,78 @@
+"""Find the canonical columns of a log among the headings of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from battery_pilot.measurements.text import shown
+from battery_pilot.measurements.units import split_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from battery_pilot.measurements.source import Source
+
+_UNITS = {"second", "volt", "ampere", "ah", "wh", "watt", "ohm", "celsius", "percent"}
+_IGNORED = str.maketrans("", "", " _.#-")
+
+
+class Column(NamedTuple):
+    """A column of the file.
+
+    :param position: counted from 0.
+    :param factor: to the unit in the canonical name.
+    :param has_unit: whether the heading states its unit.
+    """
+
+    position: int
+    factor: float
+    has_unit: bool
+
+
+def plain(heading: str) -> str:
+    """Return a heading's quantity in small letters without unit, blanks, underscores, dots, hyphens and number signs.
+
+    :param heading: for example ``Charge_Capacity(Ah)``, which gives ``chargecapacity``.
+    """
+    return split_unit(heading, _UNITS)[0].lower().translate(_IGNORED)
+
+
+def find_columns(headings: Sequence[str], names: Mapping[str, str], source: Source, place: str) -> dict[str, Column]:
+    """Return the columns of a table by their canonical names.
+
+    :param headings: as in the file.
+    :param names: result of :func:`plain` to canonical name; of several spellings of one name the first in this order wins.
+    :param source: the file, for the error message.
+    :param place: place of the headings, for the error message.
+    :raises MeasurementError: for a heading whose unit is not one of its quantity.
+    """
+    by_plain: dict[str, int] = {}
+    for position, heading in enumerate(headings):
+        by_plain.setdefault(plain(heading), position)
+    found: dict[str, Column] = {}
+    for spelling, name in names.items():
+        if spelling not in by_plain or name in found:
+            continue
+        position = by_plain[spelling]
+        unit = split_unit(headings[position], _UNITS)[1]
+        if unit is not None and not name.endswith(f"_{unit.name}"):
+            problem = f"the unit of {shown(headings[position])} is not one of {name}; correct the heading"
+            raise source.error(place, problem)
+        found[name] = Column(position, 1.0 if unit is None else unit.factor, unit is not None)
+    return found
+
+
+def demand(
+    found: Collection[str], required: Iterable[str], headings: Sequence[str], source: Source, place: str
+) -> None:
+    """Refuse a table without the columns that every log needs.
+
+    :param found: canonical names of the columns that are there.
+    :param required: canonical names of the columns that must be.
+    :param headings: as in the file, for the message.
+    :raises MeasurementError: naming what is missing.
+    """
+    missing = [name for name in required if name not in found]
+    if missing:
+        problem = f"columns are missing for {', '.join(missing)}; found {shown(', '.join(headings))}"
+        raise source.error(place, problem)
