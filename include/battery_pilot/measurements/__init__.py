@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from battery_pilot.measurements.registry import formats, read, read_bytes
+from battery_pilot.measurements.registry import formats, load, read, read_bytes
 
-__all__ = ["formats", "read", "read_bytes"]
+__all__ = ["formats", "load", "read", "read_bytes"]

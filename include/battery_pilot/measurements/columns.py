@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from battery_pilot.measurements.text import shown
@@ -29,6 +30,7 @@ class Column(NamedTuple):
     has_unit: bool
 
 
+@lru_cache(maxsize=4096)
 def plain(heading: str) -> str:
     """Return a heading's quantity in small letters without unit, blanks, underscores, dots, hyphens and number signs.
 
@@ -76,3 +78,12 @@ def demand(
     if missing:
         problem = f"columns are missing for {', '.join(missing)}; found {shown(', '.join(headings))}"
         raise source.error(place, problem)
+
+
+def left_out(headings: Sequence[str], wanted: Collection[int]) -> tuple[str, ...]:
+    """Return the headings of the columns that are not read.
+
+    :param headings: all of the table.
+    :param wanted: positions of the columns that are read.
+    """
+    return tuple(heading for position, heading in enumerate(headings) if heading and position not in wanted)

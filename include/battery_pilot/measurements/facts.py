@@ -30,6 +30,8 @@ def facts_in(text: str, warnings: list[str]) -> dict[str, Any]:
     :param warnings: receives a sentence for each value that cannot be used.
     """
     facts: dict[str, Any] = {}
+    if not any(part.endswith(_NAMES) for part in text.split("=")[:-1]):
+        return facts  # Most texts hold none, and this tells so much sooner than the pattern.
     for name, value in _FACT.findall(text):
         _add(name, value.rstrip(","), facts, warnings)
     return facts

@@ -36,6 +36,10 @@ IDENTITY_COLUMNS = ("battery_id", "source_sha256", "measured_at")
 """Columns of every table: string or null, string, timestamp in UTC or null."""
 
 
+HALF_WRITTEN = "Half-written file: "
+"""Begin of the warning that the end of a file is missing, while what stands before it was read."""
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What a file tells about its measurement besides the numbers; ``None`` is not known.
@@ -73,7 +77,11 @@ class Metadata:
 
     def known(self) -> dict[str, Any]:
         """Return what is known as a JSON object."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value not in (None, ())
+        }
 
 
 @dataclass(frozen=True)
@@ -96,3 +104,8 @@ class Measurement:
     source_sha256: str
     metadata: Metadata = Metadata()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def half_written(self) -> str | None:
+        """The warning that the file's end is missing, or ``None`` for a whole file."""
+        return next((warning for warning in self.warnings if warning.startswith(HALF_WRITTEN)), None)

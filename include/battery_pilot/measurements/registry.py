@@ -5,19 +5,48 @@ A format is one class with the attributes of :class:`Reader` in a module of its 
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from battery_pilot.errors import MeasurementError
+from battery_pilot.measurements.biologic.mpr import BioLogicBinaryReader
 from battery_pilot.measurements.biologic.mpt import BioLogicReader
+from battery_pilot.measurements.compressed import unpacked
 from battery_pilot.measurements.cycling.arbin import ArbinCsvReader
+from battery_pilot.measurements.cycling.arbin_res import ArbinResReader
+from battery_pilot.measurements.cycling.arbin_sheet import ArbinSheetReader
+from battery_pilot.measurements.cycling.basytec import BasytecReader
+from battery_pilot.measurements.cycling.battery_archive import BatteryArchiveReader
 from battery_pilot.measurements.cycling.bdf import BdfCsvReader
+from battery_pilot.measurements.cycling.digatron import DigatronReader
+from battery_pilot.measurements.cycling.generic import GenericCyclingReader
+from battery_pilot.measurements.cycling.landt import LandtReader
 from battery_pilot.measurements.cycling.maccor import MaccorReader
 from battery_pilot.measurements.cycling.nasa import NasaCyclingReader
+from battery_pilot.measurements.cycling.neware import NewareTextReader
+from battery_pilot.measurements.cycling.neware_binary import NewareBinaryReader
+from battery_pilot.measurements.cycling.neware_sheet import NewareSheetReader
+from battery_pilot.measurements.cycling.novonix import NovonixReader
+from battery_pilot.measurements.cycling.parquet import BdfParquetReader, ParquetLogReader
+from battery_pilot.measurements.cycling.pec import PecReader
+from battery_pilot.measurements.field.can import CAN_READERS
+from battery_pilot.measurements.field.table import FieldLogReader
+from battery_pilot.measurements.impedance.ecochemie import EcoChemieReader
+from battery_pilot.measurements.impedance.elchemea import ElchemeaReader
 from battery_pilot.measurements.impedance.gamry import GamryReader
+from battery_pilot.measurements.impedance.ivium import IviumReader
+from battery_pilot.measurements.impedance.listings import LISTING_READERS
+from battery_pilot.measurements.impedance.maccor import MaccorImpedanceReader
 from battery_pilot.measurements.impedance.nasa import NasaImpedanceReader
+from battery_pilot.measurements.impedance.palmsens import PalmSensReader
 from battery_pilot.measurements.impedance.plain import PlainImpedanceReader
+from battery_pilot.measurements.impedance.sheet import ImpedanceSheetReader
+from battery_pilot.measurements.impedance.versastudio import VersaStudioReader
+from battery_pilot.measurements.impedance.zahner import ZahnerReader
 from battery_pilot.measurements.impedance.zplot import ZPlotReader
 from battery_pilot.measurements.source import Source
 from battery_pilot.measurements.text import binary_position, shown
@@ -30,6 +59,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LARGEST_FILE_BYTES = 1 << 30
+_UNMISTAKABLE = 90
+_MOST_CANDIDATES_SHOWN = 3
 
 
 class Reader(Protocol):
@@ -46,7 +77,9 @@ class Reader(Protocol):
     expects: str
 
     def sniff(self, source: Source) -> int:
-        """Return how sure the reader is that the file is its own: 0 no, 100 certain.
+        """Return how sure the reader is that the file is its own: 0 no, 90 or more unmistakable.
+
+        No other reader is asked after one that finds its file unmistakable.
 
         :param source: the file; its content counts more than its name.
         """
@@ -61,40 +94,82 @@ class Reader(Protocol):
         ...
 
 
+_GENERAL: tuple[Reader, ...] = (
+    PlainImpedanceReader(),
+    GenericCyclingReader(),
+    FieldLogReader(),
+)
+"""Readers that go by headings alone, which takes time: they are asked last."""
 _READERS: tuple[Reader, ...] = (
     GamryReader(),
     BioLogicReader(),
+    BioLogicBinaryReader(),
     ZPlotReader(),
-    PlainImpedanceReader(),
+    VersaStudioReader(),
+    *LISTING_READERS,
+    IviumReader(),
+    EcoChemieReader(),
+    ElchemeaReader(),
+    PalmSensReader(),
+    ZahnerReader(),
+    ImpedanceSheetReader(),
+    MaccorImpedanceReader(),
     NasaImpedanceReader(),
     BdfCsvReader(),
+    BdfParquetReader(),
+    ParquetLogReader(),
     ArbinCsvReader(),
+    BatteryArchiveReader(),
     MaccorReader(),
     NasaCyclingReader(),
+    ArbinResReader(),
+    ArbinSheetReader(),
+    BasytecReader(),
+    DigatronReader(),
+    LandtReader(),
+    NewareTextReader(),
+    NewareBinaryReader(),
+    NewareSheetReader(),
+    NovonixReader(),
+    PecReader(),
+    *CAN_READERS,
+    *_GENERAL,
 )
 
 
-def formats() -> dict[str, tuple[Kind, ...]]:
-    """Return the short names of the formats that can be read, with the kinds of measurement that each can hold."""
-    return {reader.name: reader.kinds for reader in _READERS if reader.kinds}
+def formats() -> dict[str, Reader]:
+    """Return the readers of all formats that can be read, by the short name of the format."""
+    return {reader.name: reader for reader in _READERS if reader.kinds}
+
+
+def load(path: Path) -> bytes:
+    """Return the content of a file.
+
+    :param path: the file; it is read once and never changed.
+    :raises MeasurementError: for a file that is missing, that may not be read, or that is too large to be read at once.
+    """
+    try:
+        with io.FileIO(path) as file:  # Path.read_bytes takes twice as long for the files of a sweep.
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGEST_FILE_BYTES:
+                problem = (
+                    f"{size} bytes are more than the {_LARGEST_FILE_BYTES} that can be read at once; split the file"
+                )
+                raise MeasurementError(path, "file", problem)
+            data = file.read(size)
+            return data + file.readall() if len(data) < size else data
+    except (OSError, ValueError) as error:
+        raise MeasurementError(path, "file", f"cannot be opened: {error}") from error
 
 
 def read(path: Path) -> Measurement:
     """Read an instrument file of any known format.
 
-    :param path: the file; it is read once and never changed.
+    :param path: the file.
     :returns: canonical table, metadata and a warning for each guess and each repair.
     :raises MeasurementError: for every problem, from a missing file to a row that breaks off.
     """
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST_FILE_BYTES:
-            problem = f"{size} bytes are more than the {_LARGEST_FILE_BYTES} that can be read at once; split the file"
-            raise MeasurementError(path, "file", problem)
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise MeasurementError(path, "file", f"cannot be opened: {error}") from error
-    return read_bytes(data, str(path))
+    return read_bytes(load(path), str(path))
 
 
 def read_bytes(data: bytes, file_name: str) -> Measurement:
@@ -104,8 +179,8 @@ def read_bytes(data: bytes, file_name: str) -> Measurement:
     :param file_name: name or path, for error messages.
     :raises MeasurementError: for every problem with the content.
     """
-    source = Source(data, file_name)
-    if not data or data.isspace():
+    source = unpacked(Source(data, file_name)).from_first_line()
+    if not source.data or source.data.isspace():
         raise source.error("file", "empty file, expected a measurement")
     reader = _choose(source, _READERS)
     measurement = reader.read(source)
@@ -114,7 +189,12 @@ def read_bytes(data: bytes, file_name: str) -> Measurement:
 
 
 def _choose(source: Source, readers: Sequence[Reader]) -> Reader:
-    scores = [(reader.sniff(source), reader) for reader in readers]
+    scores = []
+    for reader in _in_order(source.suffix, tuple(readers)):
+        score = reader.sniff(source)
+        if score >= _UNMISTAKABLE:
+            return reader
+        scores.append((score, reader))
     best = max(score for score, _ in scores)
     candidates = [reader for score, reader in scores if score == best]
     if best == 0:
@@ -126,14 +206,20 @@ def _choose(source: Source, readers: Sequence[Reader]) -> Reader:
     return candidates[0]
 
 
+@lru_cache(maxsize=64)
+def _in_order(suffix: str, readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
+    """Return the readers with those first that expect files of this ending: most names are right."""
+    return tuple(sorted(readers, key=lambda reader: (reader in _GENERAL, suffix not in reader.suffixes)))
+
+
 def _unknown(source: Source, readers: Sequence[Reader]) -> MeasurementError:
     """Return the error for content that no reader knows; the file name tells what a user expected."""
-    expected = " or ".join(reader.expects for reader in readers if source.suffix in reader.suffixes)
-    tried = ", ".join(reader.name for reader in readers if reader.kinds)
+    candidates = [reader.expects for reader in readers if source.suffix in reader.suffixes]
+    expected = " or ".join(candidates) if len(candidates) <= _MOST_CANDIDATES_SHOWN else ""
+    known = f"none of the {sum(bool(reader.kinds) for reader in readers)} known formats; `battery-pilot formats` lists them"
+    wanted = f", expected {expected}" if expected else ""
     position = binary_position(source.head)
     if position is not None:
-        wanted = expected or f"one of the text formats {tried}"
-        return source.error(f"byte {position}", f"binary content, expected {wanted}")
+        return source.error(f"byte {position}", f"binary content{wanted}: {known}")
     first = source.head_text.strip().partition("\n")[0]
-    wanted = f", expected {expected}" if expected else ""
-    return source.error("line 1", f"unknown format, beginning with {shown(first)}{wanted}; tried {tried}")
+    return source.error("line 1", f"unknown format, beginning with {shown(first)}{wanted}: {known}")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 
 from battery_pilot.measurements.model import IDENTITY_COLUMNS, Measurement
+
+if TYPE_CHECKING:
+    from battery_pilot.documents import Document
 
 
 def summarise(measurement: Measurement) -> dict[str, object]:
@@ -35,6 +41,25 @@ def summarise(measurement: Measurement) -> dict[str, object]:
         **figures,
         "metadata": measurement.metadata.known(),
         "warnings": list(measurement.warnings),
+    }
+
+
+def summarise_document(document: Document) -> dict[str, object]:
+    """Return what is known of a document in the form of :func:`summarise`.
+
+    :param document: any document or drawing.
+    :returns: JSON object with ``kind`` (``document``), ``format``, ``instrument`` (always ``None``), ``metadata`` and
+        ``warnings``.
+    """
+    facts = asdict(document)
+    warnings, format_name = facts.pop("warnings"), facts.pop("format")
+    metadata = {name: value for name, value in facts.items() if value is not None}
+    return {
+        "kind": "document",
+        "format": format_name,
+        "instrument": None,
+        "metadata": metadata,
+        "warnings": list(warnings),
     }
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from battery_pilot.measurements.model import CYCLING_COLUMNS, Measurement, Metadata
+from battery_pilot.measurements.consistency import contradictions, without_zero_times
+from battery_pilot.measurements.model import (
+    CYCLING_COLUMNS,
+    IDENTITY_COLUMNS,
+    IMPEDANCE_COLUMNS,
+    Measurement,
+    Metadata,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from battery_pilot.measurements.source import Source
 
@@ -22,6 +31,14 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 COUNTERS = ("cycle_count", "step_count", "step_index")
 """Columns of whole numbers."""
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
+_PLACE_OF_TEXT = pa.int8()
+_REPEATED_TEXT = pa.dictionary(_PLACE_OF_TEXT, pa.string())
+_NUMBER = pa.float64()
+_TEXT = pa.string()
+_WHOLE_NUMBER = pa.int32()
+_FIRST_LETTER = bytes(4)
+_SHORT_ROWS = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Half of the range of 64-bit microseconds, so that start plus test time cannot overflow.
 _LONGEST_TEST_SECOND = 4e12
 
@@ -56,6 +73,7 @@ def impedance_measurement(
     format_name: str,
     points: Points,
     *,
+    moments: pa.Array | None = None,
     instrument: str | None = None,
     facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
@@ -68,37 +86,75 @@ def impedance_measurement(
     :param source: the file.
     :param format_name: short name of the format.
     :param points: rows of the file.
+    :param moments: time of each row in UTC; by default ``started_at``, where the start is known.
     :param instrument: maker and model, if known.
     :param facts: values for the fields of :class:`Metadata`; ``started_at`` becomes ``measured_at`` of all points.
     :param warnings: sentences from the reader.
     :raises MeasurementError: when no point remains, a frequency is not positive or a value not finite.
     """
-    notes = list(warnings)
+    known_facts, notes = facts or {}, list(warnings)
     values = np.array((points.frequency_hertz, points.real_ohm, points.imaginary_ohm), dtype=np.float64)
-    kept: BoolArray = np.any(values != 0, axis=0)
-    numbers = _spectrum_numbers(points.spectrum, kept)
-    if not kept.all():
-        notes.append(f"{np.count_nonzero(~kept)} rows without alternating current (frequency 0) were left out.")
-        values = values[:, kept]
-    if not values.shape[1]:
-        raise source.error("table", "no data rows with a frequency; the file is truncated or empty")
-    _demand_spectrum(source, points, values, kept)
-    columns = {
-        "spectrum_index": pa.array(numbers, pa.int32()),
-        "frequency_hertz": pa.array(values[0]),
-        "real_impedance_ohm": pa.array(values[1]),
-        "imaginary_impedance_ohm": pa.array(values[2]),
-    }
-    moments = _constant(_start(facts or {}), _TIMESTAMP, values.shape[1])
-    return _measurement("impedance", source, format_name, columns, moments, instrument, facts or {}, notes)
+    spectrum = points.spectrum
+    if not values.size or not values[0].min() > 0 or not np.isfinite(values).all():
+        kept: BoolArray = np.any(values != 0, axis=0)
+        if not kept.all():
+            notes.append(f"{np.count_nonzero(~kept)} rows without alternating current (frequency 0) were left out.")
+            values = values[:, kept]
+            spectrum = None if spectrum is None else np.asarray(spectrum)[kept]
+            moments = None if moments is None else moments.filter(pa.array(kept))
+        if not values.size:
+            raise source.error("table", "no data rows with a frequency; the file is truncated or empty")
+        _demand_spectrum(source, points, values, kept)
+    rows = values.shape[1]
+    numbers = _zeros(rows) if spectrum is None else _column(_spectrum_numbers(spectrum, rows), _WHOLE_NUMBER)
+    quantities = [_column(row, _NUMBER) for row in np.ascontiguousarray(values)]
+    columns = dict(zip(IMPEDANCE_COLUMNS, [numbers, *quantities], strict=True))
+    moments = _start_of_all(known_facts, rows) if moments is None else moments.cast(_TIMESTAMP)
+    return _measurement("impedance", source, format_name, columns, moments, instrument, known_facts, notes)
 
 
-def _spectrum_numbers(spectrum: Any, kept: BoolArray) -> np.ndarray[Any, Any]:
-    """Return the number, from 0, of the spectrum of each point that is kept."""
-    if spectrum is None:
-        return np.zeros(np.count_nonzero(kept), dtype=np.int32)
-    marks = np.asarray(spectrum)[kept]
-    changes = np.zeros(len(marks), dtype=np.int32)
+def _column(values: np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers as a column that shares their memory; in small tables that takes a third of pyarrow.array's time.
+
+    :param values: contiguous numbers, as wide as those of the kind.
+    :param kind: type of the column.
+    """
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _numbers(values: FloatArray) -> pa.Array:
+    """Return a column of numbers without gaps."""
+    return _column(np.ascontiguousarray(values, dtype=np.float64), _NUMBER)
+
+
+def _shared(make: Callable[[int], pa.Array]) -> Callable[[int], pa.Array]:
+    """Let short tables share a column: many have the same number of rows, and arrays never change.
+
+    :param make: returns the column for a number of rows.
+    """
+    of_short = lru_cache(maxsize=64)(make)
+    return lambda rows: of_short(rows) if rows <= _SHORT_ROWS else make(rows)
+
+
+@_shared
+def _zeros(rows: int) -> pa.Array:
+    return _column(np.zeros(rows, dtype=np.int32), _WHOLE_NUMBER)
+
+
+@_shared
+def _first_text(rows: int) -> pa.Array:
+    return _column(np.zeros(rows, dtype=np.int8), _PLACE_OF_TEXT)
+
+
+@_shared
+def _no_text(rows: int) -> pa.Array:
+    return pa.nulls(rows, _REPEATED_TEXT)
+
+
+def _spectrum_numbers(spectrum: Any, rows: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return the number, from 0, of the spectrum of each point."""
+    marks = np.asarray(spectrum)
+    changes = np.zeros(rows, dtype=np.int32)
     changes[1:] = marks[1:] != marks[:-1]
     return np.cumsum(changes, dtype=np.int32)
 
@@ -144,10 +200,15 @@ def cycling_measurement(
     time = columns["test_time_second"]
     if not len(time):
         raise source.error("table", "no data rows; the file is truncated or empty")
+    time, zeros = without_zero_times(time)
+    if zeros:
+        notes.append(f"{zeros} rows with test time 0 between later rows got the time of the row after them.")
+        columns = {**columns, "test_time_second": time}
     backwards = np.flatnonzero(time[1:] < time[:-1])
     if len(backwards):
         notes.append(f"Test time runs backwards {len(backwards)} times, first after data row {backwards[0] + 1}.")
-    arrays: dict[str, pa.Array] = {name: pa.array(columns[name], pa.float64()) for name in CYCLING_COLUMNS}
+    notes += contradictions(columns)
+    arrays: dict[str, pa.Array] = {name: _numbers(columns[name]) for name in CYCLING_COLUMNS}
     for name, values in columns.items():
         if name not in CYCLING_COLUMNS:
             array = _optional(name, values, notes)
@@ -166,7 +227,7 @@ def _optional(name: str, values: FloatArray, notes: list[str]) -> pa.Array | Non
         return None
     gaps = None if known.all() else ~known
     if name not in COUNTERS:
-        return pa.array(values, pa.float64(), mask=gaps)
+        return _numbers(values) if gaps is None else pa.array(values, pa.float64(), mask=gaps)
     whole = values if gaps is None else np.where(known, values, 0.0)
     if (whole != np.rint(whole)).any() or (np.abs(whole) > 2**53).any():
         notes.append(f"{name} was left out: it holds values that are not whole numbers.")
@@ -176,7 +237,10 @@ def _optional(name: str, values: FloatArray, notes: list[str]) -> pa.Array | Non
 
 def _start(facts: Mapping[str, Any]) -> datetime | None:
     started_at = facts.get("started_at")
-    return None if started_at is None else datetime.fromisoformat(started_at)
+    if started_at is None:
+        return None
+    start = datetime.fromisoformat(started_at)
+    return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 def _row_times(time: FloatArray, facts: Mapping[str, Any]) -> pa.Array:
@@ -186,19 +250,29 @@ def _row_times(time: FloatArray, facts: Mapping[str, Any]) -> pa.Array:
     known = np.abs(time) < _LONGEST_TEST_SECOND
     gaps = None if known.all() else ~known
     elapsed = np.rint((time if gaps is None else np.where(known, time, 0.0)) * 1e6).astype(np.int64)
-    elapsed += pa.scalar(start, _TIMESTAMP).value
+    elapsed += _microseconds(start)
     return pa.array(elapsed, pa.int64(), mask=gaps).cast(_TIMESTAMP)
 
 
-def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
-    return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
+def _start_of_all(facts: Mapping[str, Any], rows: int) -> pa.Array:
+    start = _start(facts)
+    if start is None:
+        return pa.nulls(rows, _TIMESTAMP)
+    return _column(np.full(rows, _microseconds(start), dtype=np.int64), _TIMESTAMP)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _repeated(text: str | None, rows: int) -> pa.Array:
     """Return a column of one text, held once: a digest in every row would be longer than the row itself."""
     if text is None:
-        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
-    return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int32), pa.array([text]))
+        return _no_text(rows)
+    letters = text.encode(errors="replace")
+    ends = _FIRST_LETTER + len(letters).to_bytes(4, sys.byteorder)
+    single = pa.Array.from_buffers(_TEXT, 1, [None, pa.py_buffer(ends), pa.py_buffer(letters)])
+    return pa.DictionaryArray.from_arrays(_first_text(rows), single, safe=False)
 
 
 def _measurement(
@@ -213,16 +287,13 @@ def _measurement(
 ) -> Measurement:
     metadata = Metadata(**facts)
     rows = len(moments)
-    identity = {
-        "battery_id": _repeated(metadata.battery_id or metadata.cell_id, rows),
-        "source_sha256": _repeated(source.sha256, rows),
-        "measured_at": moments,
-    }
+    battery = _repeated(metadata.battery_id or metadata.cell_id, rows)
+    arrays = [*columns.values(), battery, _repeated(source.sha256, rows), moments]
     return Measurement(
         kind=kind,
         format=format_name,
         instrument=instrument,
-        table=pa.table({**columns, **identity}),
+        table=pa.Table.from_arrays(arrays, [*columns, *IDENTITY_COLUMNS]),
         source_sha256=source.sha256,
         metadata=metadata,
         warnings=tuple(dict.fromkeys(warnings)),

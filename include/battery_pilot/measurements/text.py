@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import io
 import math
 import re
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from battery_pilot.errors import MeasurementError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_LAST_LOW_CONTROL, _FIRST_HIGH_CONTROL, _HIGH_CONTROLS = 8, 14, 18
 _SHOWN = 40
 _ROWS_THAT_SHOW_A_WIDTH = 10
 
@@ -33,16 +35,22 @@ def decode(data: bytes, file_name: str, expected: str) -> str:
     :raises MeasurementError: for binary content, naming the first byte that no text has.
     """
     if data.startswith(_UTF16_MARKS):
-        text = _decode_utf16(data, file_name, expected)
-    else:
-        control = _CONTROL_BYTE.search(data)
-        if control:
-            raise MeasurementError(file_name, f"byte {control.start()}", f"binary content, expected {expected}")
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return _with_plain_line_ends(_decode_utf16(data, file_name, expected))
+    position = binary_position(data)
+    if position is not None:
+        raise MeasurementError(file_name, f"byte {position}", f"binary content, expected {expected}")
+    try:
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return _with_plain_line_ends(text)
+
+
+def _with_plain_line_ends(text: str) -> str:
+    if "\r" not in text:
+        return text
+    text = text.replace("\r\n", "\n")
+    return text.replace("\r", "\n") if "\r" in text else text
 
 
 def _decode_utf16(data: bytes, file_name: str, expected: str) -> str:
@@ -72,12 +80,18 @@ def peek(head: bytes) -> str:
             text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
         except UnicodeDecodeError:
             text = head.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return _with_plain_line_ends(text)
 
 
 def binary_position(head: bytes) -> int | None:
     """Return the position of the first byte that no text has, or ``None`` for text as :func:`decode` knows it."""
-    control = None if head.startswith(_UTF16_MARKS) else _CONTROL_BYTE.search(head)
+    if not head or head.startswith(_UTF16_MARKS):
+        return None
+    octets = np.frombuffer(head, dtype=np.uint8)
+    # Two minima tell at memory speed that there is none: of all bytes, and of bytes 14 to 31 moved to 0 to 17.
+    if octets.min() > _LAST_LOW_CONTROL and (octets - _FIRST_HIGH_CONTROL).min() >= _HIGH_CONTROLS:
+        return None
+    control = _CONTROL_BYTE.search(head)
     return control.start() if control else None
 
 
@@ -86,9 +100,14 @@ def first_data_line(text: str) -> tuple[int, str]:
 
     :returns: 0 and an empty string when there is none.
     """
-    for number, line in enumerate(io.StringIO(text), start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            return number, line.rstrip("\n")
+    number, start = 1, 0
+    while start < len(text):
+        end = text.find("\n", start)
+        line = text[start:] if end < 0 else text[start:end]
+        if line and not line.isspace() and not line.lstrip().startswith("#"):
+            return number, line
+        start += len(line) + 1
+        number += 1
     return 0, ""
 
 
@@ -97,12 +116,15 @@ def delimiter_of(line: str) -> str:
 
     A comma next to one of the others is a decimal comma.
     """
-    return next((candidate for candidate in "\t;" if candidate in line), ",")
+    if "\t" in line:
+        return "\t"
+    return ";" if ";" in line else ","
 
 
 def split_cells(line: str, delimiter: str) -> list[str]:
     """Split a line into cells without surrounding blanks and quotes."""
-    return [unquote(cell) for cell in line.split(delimiter)]
+    cells = line.split(delimiter)
+    return [unquote(cell) for cell in cells] if '"' in line else [cell.strip() for cell in cells]
 
 
 def unquote(cell: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 FORMAT_OF = {
     "gamry.dta": "gamry-dta",
     "biologic.mpt": "biologic-mpt",
+    "biologic_log.mpt": "biologic-mpt",
     "zplot.z": "zplot",
+    "versastudio.par": "versastudio-par",
+    "chi.txt": "chi-txt",
+    "relaxis.txt": "relaxis-txt",
+    "parstat.txt": "parstat-txt",
+    "powersuite.txt": "powersuite-txt",
     "plain.csv": "impedance-csv",
     "bare.csv": "impedance-csv",
     "log.bdf.csv": "bdf-csv",
@@ -89,10 +96,10 @@ def test_binary_content_behind_a_good_beginning_is_reported_with_its_byte() -> N
         read_bytes(b"EXPLAIN\n" + b"x" * 20000 + b"\x00", "cell.DTA")
 
 
-def test_an_unknown_format_lists_what_was_tried() -> None:
+def test_an_unknown_format_says_how_many_were_tried() -> None:
     with pytest.raises(MeasurementError, match="unknown format") as caught:
         read_bytes(b"hello world\n", "cell.xyz")
-    assert all(name in caught.value.problem for name in formats())
+    assert f"none of the {len(formats())} known formats" in caught.value.problem
 
 
 def test_an_unknown_format_names_what_its_file_name_promises() -> None:
@@ -120,5 +127,18 @@ def test_two_readers_with_the_same_score_are_reported_as_ambiguous() -> None:
 
 
 def test_formats_name_only_what_can_be_read() -> None:
-    assert formats()["bdf-csv"] == ("cycling", "impedance")
+    assert formats()["bdf-csv"].kinds == ("cycling", "impedance")
     assert "nasa-pcoe-impedance" not in formats()
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n\r\n"])
+def test_blank_lines_before_the_first_change_nothing_but_line_numbers(samples: dict[str, str], blank: str) -> None:
+    for name, text in samples.items():
+        expected = read_bytes(text.encode(), name)
+        found = read_bytes((blank + text).encode(), name)
+        assert found.format == expected.format
+        assert found.table.drop(["source_sha256"]) == expected.table.drop(["source_sha256"])
+        assert found.source_sha256 == hashlib.sha256((blank + text).encode()).hexdigest()
+    with pytest.raises(MeasurementError) as caught:
+        read_bytes(f"{blank}Test Time / s,Voltage / V,Current / A\n0,3.6,1\n1,3.\n2,3.6,1\n".encode(), "log.csv")
+    assert caught.value.place == f"line {3 + blank.count(chr(10))}"

@@ -19,18 +19,13 @@ if TYPE_CHECKING:
     from battery_pilot.measurements.model import Measurement
 
 FOLDER = Path(os.environ.get("BATTERY_PILOT_SHARED_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
-OTHER_FORMATS = {".dfr", ".idf", ".ids", ".ods", ".pssession", ".xlsx", ".par", ".mpr", ".ism"}
 
 
 def expected_spectra() -> dict[str, Any]:
-    """Return the figures by file, for the formats that can be read; empty without the folder."""
+    """Return the figures by file; empty without the folder."""
     path = FOLDER / "eis" / "expected.json"
     figures = json.loads(path.read_text()) if path.is_file() else {}
-    return {
-        name: entry["spectra"]
-        for name, entry in figures.items()
-        if Path(name).suffix not in OTHER_FORMATS and "CHInstruments" not in name
-    }
+    return {name: entry["spectra"] for name, entry in figures.items()}
 
 
 @pytest.mark.parametrize(("name", "spectra"), expected_spectra().items() or [("", [])])
@@ -56,7 +51,11 @@ def test_a_biologic_file_without_frequencies_is_refused(shared_data: Path) -> No
 
 
 CYCLING = {
-    "battery-data-toolkit/CALCE_CX2-33_prism_LCO_25C_0-100_0.5-0.5C_d_timeseries.csv": ("arbin-csv", 15, 420.151),
+    "battery-data-toolkit/CALCE_CX2-33_prism_LCO_25C_0-100_0.5-0.5C_d_timeseries.csv": (
+        "battery-archive",
+        15,
+        420.151,
+    ),
     "battery-data-toolkit/arbin_example.csv": ("arbin-csv", 2142, 6308.4823),
     "beep/2017-05-09_test-TC-contact_CH33.csv": ("arbin-csv", 287, 1022.8913),
     "beep/FastCharge_000025_CH8.csv": ("arbin-csv", 248, 1790.008),
@@ -183,4 +182,3 @@ def test_every_file_is_read_or_refused_with_place_and_problem(shared_data: Path)
     assert all(measurement.table.num_rows > 0 for measurement in read_files)
     assert [error.path for _, error in refused] == [str(path) for path, _ in refused]
     assert all(error.place and error.problem for _, error in refused)
-    assert {path.suffix for path, _ in refused} >= OTHER_FORMATS

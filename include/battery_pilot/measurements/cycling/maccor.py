@@ -1,4 +1,4 @@
-"""Maccor text exports: tab-delimited, or comma-delimited from newer export tools."""
+"""Maccor text exports of all generations: with tabs or commas, a header or none, and either decimal sign."""
 
 from __future__ import annotations
 
@@ -9,46 +9,81 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from battery_pilot.measurements.columns import demand, find_columns, left_out, plain
+from battery_pilot.measurements.cycling.current_sign import signed_by_voltage_steps
+from battery_pilot.measurements.cycling.log import seconds, values_of
 from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.facts import facts_in
-from battery_pilot.measurements.tables import FloatArray, cycling_measurement
+from battery_pilot.measurements.model import CYCLING_COLUMNS
+from battery_pilot.measurements.row_times import row_moments
+from battery_pilot.measurements.source import Source
+from battery_pilot.measurements.tables import BoolArray, FloatArray, cycling_measurement
 from battery_pilot.measurements.text import delimiter_of, shown, split_cells, trim_empty
-from battery_pilot.measurements.times import DATES, row_moments, start_facts
+from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from battery_pilot.measurements.columns import Column
     from battery_pilot.measurements.model import Kind, Measurement
-    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Maccor text"
-_FIRST_WORDS = "Today's Date"
+_BEGINNINGS = ("Today's Date", "Today''s Date", "Rec\t", "Rec#\t", "Rec,", "Rec#,", "Cyc#,")
+_FIRST_HEADINGS = ("Rec#", "Rec", "Cyc#")
+_STATISTICS = "TesterID:"
+_HEADERS_WITH_CONTROL_BYTES = (b"Name:", b"Today")
+_CONTROL_BYTES_TO_BLANKS = bytes(octet if octet > 31 or octet in b"\t\r\n" else 32 for octet in range(256))
 _LINES_OF_HEADER = 30
-_START = re.compile(r"Date of Test:[\t,]? *([^\t\n]*)")
-_BARCODE = re.compile(r"Comment/Barcode:[\t ]*([^\t\n]*)")
-_CHANNEL = re.compile(r"Tester Channel:\t([^\t\n]*)")
-# Test time is "2d 02:52:51.57", with hours, minutes and seconds of one or two digits.
-_DAYS = r"^(?:(?P<day>\d{1,6}) *d +)?(?P<hour>\d{1,6}):(?P<minute>\d{1,2}):(?P<second>\d{1,2}(?:\.\d*)?)$"
+_START = re.compile(r"(?:Date of Test:|Started)[\t,]? *([^\t\n]*)")
+_CELL = re.compile(r"(?:Comment/Barcode:|^Name:)[\t ]*([^\t\n]*)")
+_CHANNEL = re.compile(r"(?:Tester Channel|^Channel):\t([^\t\n]*)", re.MULTILINE)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}")
-_SECONDS = {"day": 86400.0, "hour": 3600.0, "minute": 60.0, "second": 1.0}
-_TIME_UNITS = {"(sec)": 1.0, "(s)": 1.0, "(min)": 60.0, "(hr)": 3600.0, "(h)": 3600.0}
-# Headings in small letters without blanks.
+# Quantities that the headings name by their unit.
+_UNIT_HEADINGS = {
+    "amps": "current(A)",
+    "mamps": "current(mA)",
+    "volts": "voltage(V)",
+    "amp-hr": "capacity(Ah)",
+    "mamp-hr": "capacity(mAh)",
+    "watt-hr": "energy(Wh)",
+    "mwatt-hr": "energy(mWh)",
+    "test (min)": "test(min)",
+    "test time (min)": "test(min)",
+    "testtime (min)": "test(min)",
+}
+_STEP_CAPACITY, _STEP_ENERGY = "step_capacity_ah", "step_energy_wh"
+# Headings as :func:`plain` gives them.
 _NAMES = {
-    "amps": "current_ampere",
+    "test": "test_time_second",
+    "testtime": "test_time_second",
     "current": "current_ampere",
-    "volts": "voltage_volt",
     "voltage": "voltage_volt",
-    "cyc#": "cycle_count",
+    "cyc": "cycle_count",
     "cyclec": "cycle_count",
+    "cycle": "cycle_count",
     "step": "step_index",
     "temp1": "temperature_t1_celsius",
-    "acimp/ohms": "ac_internal_resistance_ohm",
-    "dcir/ohms": "dc_internal_resistance_ohm",
+    "acimp": "ac_internal_resistance_ohm",
+    "dcir": "dc_internal_resistance_ohm",
+    "capacity": _STEP_CAPACITY,
+    "cap": _STEP_CAPACITY,
+    "energy": _STEP_ENERGY,
+    "ener": _STEP_ENERGY,
 }
+_DIRECTED = {
+    _STEP_CAPACITY: ("charging_capacity_ah", "discharging_capacity_ah"),
+    _STEP_ENERGY: ("charging_energy_wh", "discharging_energy_wh"),
+}
+_TIME_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+# No cell that a tester with a range of milliampere drives has so many volts.
+_IMPLAUSIBLE_VOLT = 100.0
 
 
 class MaccorReader:
     """Reads a Maccor export and gives the current its sign.
 
-    Amp-hours and watt-hours count up anew in each step, without a direction, and are left out.
+    The counters of charge and energy begin anew in each step, without a direction; they are added up for charge and
+    discharge where the file has the State column.
     """
 
     name = "maccor-text"
@@ -57,125 +92,149 @@ class MaccorReader:
     expects = _EXPECTED
 
     def sniff(self, source: Source) -> int:
-        """Return 90 for text that begins with today's date."""
-        return 90 if source.head_text.startswith(_FIRST_WORDS) else 0
+        """Return 90 for the header of an export and for headings that begin with Rec or Cyc#, 60 for its statistics."""
+        head = _readable(source).head_text
+        if head.startswith(_BEGINNINGS) or (head.startswith("Name:") and "\nRec\tCycle P\t" in head):
+            return 90
+        return 60 if head.startswith(_STATISTICS) else 0
 
     def read(self, source: Source) -> Measurement:
         """Read the records.
 
         :raises MeasurementError: for missing headings, a row that breaks off, or a current whose direction is not known.
         """
-        text = source.text(_EXPECTED)
-        heading_line, cells, delimiter = _find_headings(text, source)
-        positions = {cell.lower().replace(" ", ""): index for index, cell in reversed(list(enumerate(cells)))}
-        columns: dict[str, int] = {}
-        for spelling, name in _NAMES.items():
-            if spelling in positions:
-                columns.setdefault(name, positions[spelling])
-        time_heading = next((name for name in positions if name.startswith("test")), None)
-        if time_heading is None or not {"current_ampere", "voltage_volt"} <= columns.keys():
-            problem = f"expected columns for test time, amps and volts, found {shown(', '.join(cells))}"
-            raise source.error(f"line {heading_line}", problem)
-        state, moment = positions.get("state"), positions.get("dpttime")
-        wanted = {*columns.values(), positions[time_heading]} | {at for at in (state, moment) if at is not None}
+        raw, source = source, _readable(source)
+        if source.head_text.startswith(_STATISTICS):
+            problem = "a statistics file (one row per cycle), not cycling data; hand in the export of the records"
+            raise source.error("line 1", problem)
+        heading_line, headings, delimiter = _find_headings(source)
+        place = f"line {heading_line}"
+        columns = find_columns([_UNIT_HEADINGS.get(cell.lower(), cell) for cell in headings], _NAMES, source, place)
+        demand(columns, CYCLING_COLUMNS, headings, source, place)
+        state, moment = _position(headings, "state", "md"), _position(headings, "dpttime")
+        wanted = [column.position for column in columns.values()]
+        wanted += [position for position in (state, moment) if position is not None]
         warnings: list[str] = []
-        table = DelimitedTable(text, source, heading_line, cells, delimiter, sorted(wanted), warnings)
-        values = {
-            "test_time_second": _test_time(table, positions[time_heading], time_heading, warnings),
-            "voltage_volt": table.required(columns.pop("voltage_volt")),
-        }
-        current = table.required(columns.pop("current_ampere"))
-        if state is not None:
-            values["current_ampere"] = _signed_by_state(current, table.text(state), warnings)
-        else:
-            values["current_ampere"] = _signed_by_voltage(current, values["voltage_volt"], source, warnings)
-        for name, index in columns.items():
-            found = table.optional(index, name)
-            if found is not None:
-                values[name] = found
-        header = "\n".join(text.split("\n", heading_line)[: heading_line - 1])
-        facts = _metadata(header, warnings)
-        moments = None if moment is None else _row_moments(table.text(moment), header, facts, warnings)
+        table = DelimitedTable(source, heading_line, headings, delimiter, wanted, warnings)
+        header = "\n".join(source.head_text.split("\n", heading_line)[: heading_line - 1])
+        facts = {**_metadata(header, warnings), "columns_left_out": left_out(headings, wanted)}
+        moments = None if moment is None else _row_moments(table, moment, header, facts, warnings)
+        time_heading = headings[columns["test_time_second"].position]
+        time = _test_time(table, columns.pop("test_time_second"), time_heading, moments, warnings)
+        values = {"test_time_second": time, **values_of(table, columns)}
+        if "mamps" in map(str.lower, headings):
+            _check_volts(values, warnings)
+        values = _directed(values, None if state is None else table.text(state), source, warnings)
         return cycling_measurement(
-            source,
-            self.name,
-            values,
-            moments=moments,
-            instrument="Maccor",
-            facts=facts,
-            warnings=warnings,
+            raw, self.name, values, moments=moments, instrument="Maccor", facts=facts, warnings=warnings
         )
 
 
-def _find_headings(text: str, source: Source) -> tuple[int, list[str], str]:
+def _readable(source: Source) -> Source:
+    """Return the file without the control bytes that stand in the description of some tests."""
+    if not source.head.startswith(_HEADERS_WITH_CONTROL_BYTES) or source.head_text:
+        return source
+    end = source.data.find(b"\nRec")
+    header = source.data[: max(end, 0)].translate(_CONTROL_BYTES_TO_BLANKS)
+    return Source(header + source.data[len(header) :], source.name)
+
+
+def _find_headings(source: Source) -> tuple[int, list[str], str]:
     """Return the line of the headings, the headings and their delimiter."""
-    for line, content in enumerate(text.split("\n", _LINES_OF_HEADER)[:_LINES_OF_HEADER], start=1):
-        delimiter = delimiter_of(content)
-        cells = trim_empty(split_cells(content, delimiter))
-        if cells and cells[0] in ("Rec#", "Rec"):
-            return line, cells, delimiter
+    for line, content in enumerate(source.head_text.split("\n", _LINES_OF_HEADER)[:_LINES_OF_HEADER], start=1):
+        if content.startswith(_FIRST_HEADINGS):
+            delimiter = delimiter_of(content)
+            cells = trim_empty(split_cells(content, delimiter))
+            if len(cells) > 1 and cells[0] in _FIRST_HEADINGS:
+                return line, cells, delimiter
     problem = "expected a line of headings that begins with Rec#, found none: the file is truncated or no export"
     raise source.error("header", problem)
 
 
-def _test_time(table: DelimitedTable, index: int, heading: str, warnings: list[str]) -> FloatArray:
+def _position(headings: Sequence[str], *names: str) -> int | None:
+    plain_headings = [plain(cell) for cell in headings]
+    return next((plain_headings.index(name) for name in names if name in plain_headings), None)
+
+
+def _test_time(
+    table: DelimitedTable, column: Column, heading: str, moments: pa.Array | None, warnings: list[str]
+) -> FloatArray:
     """Return test time in second from a column in seconds, minutes, hours, or days and clock time."""
-    texts = table.text(index)
-    if ":" not in texts[0].as_py():
-        unit = next((factor for word, factor in _TIME_UNITS.items() if heading.endswith(word)), None)
-        if unit is None:
-            warnings.append("The test time states no unit and was taken as seconds.")
-        return table.required(index, unit or 1.0)
-    parts = pc.extract_regex(texts, _DAYS)
-    broken = pc.index(pc.is_null(parts), True).as_py()
-    if broken >= 0:
-        table.refuse(broken, f"test time: expected days and clock time, found {shown(texts[broken].as_py())}")
-    seconds = np.zeros(len(texts))
-    for part, factor in _SECONDS.items():
-        digits = pc.struct_field(parts, part)
-        digits = pc.if_else(pc.equal(digits, ""), "0", digits)
-        seconds += factor * pc.cast(digits, pa.float64()).to_numpy()
-    return seconds
+    if column.has_unit or ":" in table.first(column.position):
+        return seconds(table, column, heading, warnings)
+    times = table.required(column.position)
+    unit = _unit_shown_by(moments, times)
+    if unit is None:
+        warnings.append(f"{shown(heading)} states no unit and was taken as seconds.")
+        return times
+    warnings.append(f"{shown(heading)} states no unit; the times of the rows show that it counts {unit}.")
+    return np.multiply(times, _TIME_UNITS[unit])
 
 
-def _signed_by_state(current: FloatArray, state: pa.ChunkedArray, warnings: list[str]) -> FloatArray:
-    """Give charge (state C) a positive and discharge (state D) a negative sign.
+def _unit_shown_by(moments: pa.Array | None, times: FloatArray) -> str | None:
+    """Return the unit in which test times are as long as the dates of the rows tell, or ``None``."""
+    if moments is None or moments.null_count or times[-1] <= times[0]:
+        return None
+    span_second = (moments[-1].value - moments[0].value) / 1e6
+    ratio = span_second / (times[-1] - times[0])
+    return next((unit for unit, factor in _TIME_UNITS.items() if 0.9 < ratio / factor < 1.5), None)
 
-    Some exports write the discharge current with its sign and some without.
+
+def _check_volts(values: dict[str, FloatArray], warnings: list[str]) -> None:
+    """Turn millivolt into volt where the file calls them volt."""
+    highest = float(np.abs(values["voltage_volt"]).max())
+    if highest > _IMPLAUSIBLE_VOLT:
+        values["voltage_volt"] = values["voltage_volt"] / 1000
+        warnings.append(
+            f"The voltages, up to {highest:g}, are called volt but were taken as millivolt, like the current."
+        )
+
+
+def _directed(
+    values: dict[str, FloatArray], state: pa.ChunkedArray | None, source: Source, warnings: list[str]
+) -> dict[str, FloatArray]:
+    """Give charge (state C) a positive and discharge (state D) a negative current, and the counters a direction.
+
+    Some exports write the discharge current with its sign and some without; without states, the counters are left out.
     """
-    letters = pc.utf8_upper(state).to_numpy()
-    charging, discharging = letters == "C", letters == "D"
+    if state is None:
+        voltage, current = values["voltage_volt"], values["current_ampere"]
+        signed = signed_by_voltage_steps(current, voltage, source, warnings)
+        return {name: column for name, column in values.items() if name not in _DIRECTED} | {"current_ampere": signed}
+    states = pc.dictionary_encode(state.combine_chunks())
+    letters = np.array([word.upper() for word in states.dictionary.to_pylist()])
+    charging, discharging = ((letters == letter)[states.indices.to_numpy()] for letter in "CD")
+    current = values["current_ampere"]
     others = np.count_nonzero(current[~charging & ~discharging])
     if others:
         warnings.append(f"{others} rows with current are in neither charge (C) nor discharge (D); its sign was kept.")
-    return np.where(charging, np.abs(current), np.where(discharging, -np.abs(current), current))
+    values["current_ampere"] = np.where(charging, np.abs(current), np.where(discharging, -np.abs(current), current))
+    begins = _counter_begins(values)
+    for name, directed_names in _DIRECTED.items():
+        counter = values.pop(name, None)
+        if counter is not None and begins is not None and np.isfinite(counter).all():
+            growth = np.diff(counter, prepend=counter[0])
+            growth[begins] = counter[begins]
+            for directed_name, rows in zip(directed_names, (charging, discharging), strict=True):
+                values[directed_name] = np.cumsum(np.where(rows, growth, 0.0))
+    return values
 
 
-def _signed_by_voltage(current: FloatArray, voltage: FloatArray, source: Source, warnings: list[str]) -> FloatArray:
-    """Give currents their sign from the voltage step at the moment when they are switched on.
+def _counter_begins(values: dict[str, FloatArray]) -> BoolArray | None:
+    """Return the rows in which the counter of charge begins anew; ``None`` for a file without counter or steps.
 
-    Needed for exports without a state column and without any negative current: a cell's voltage rises when charging
-    begins and falls when discharging begins.
+    It does so in each step, or goes on, as the tester was set. Where it falls it has begun anew; where it does not
+    fall with a new step, the current tells which of the two it has done.
     """
-    flowing = current != 0
-    if not flowing.any() or (current < 0).any():
-        return current
-    starts = np.flatnonzero(flowing & ~np.r_[False, flowing[:-1]])
-    ends = np.r_[starts[1:], len(current)]
-    signed = current.copy()
-    for start, end in zip(starts, ends, strict=True):
-        jump = voltage[start] - voltage[start - 1] if start else 0.0
-        if jump == 0:
-            problem = (
-                "the current has no sign and the file no State column, so charge and discharge cannot be told apart; "
-                "export with the State column"
-            )
-            raise source.error(f"data row {start + 1}", problem)
-        signed[start:end] *= np.sign(jump)
-    warnings.append(
-        "The file has no State column; the sign of the current was taken from the step of the voltage when it starts."
-    )
-    return signed
+    counter, step = values.get(_STEP_CAPACITY), values.get("step_index")
+    if counter is None or step is None or not np.isfinite(counter).all():
+        return None
+    begins = np.zeros(len(counter), dtype=np.bool_)
+    growth = np.diff(counter)
+    charge = np.abs(values["current_ampere"][1:]) * np.diff(values["test_time_second"]) / 3600
+    is_new_step = step[1:] != step[:-1]
+    begins[1:] = (growth < 0) | (is_new_step & (np.abs(counter[1:] - charge) < np.abs(growth - charge)))
+    return begins
 
 
 def _date_of_test(header: str) -> str:
@@ -187,7 +246,7 @@ def _metadata(header: str, warnings: list[str]) -> dict[str, Any]:
     """Return the facts in the lines above the headings; the cell's id is the barcode up to its first comma."""
     start = _date_of_test(header)
     facts = start_facts(start, DATES, warnings) if ":" in start else {}
-    for name, pattern in (("cell_id", _BARCODE), ("channel", _CHANNEL)):
+    for name, pattern in (("cell_id", _CELL), ("channel", _CHANNEL)):
         found = pattern.search(header)
         text = found[1].partition(",")[0].strip() if found else ""
         if text:
@@ -196,11 +255,13 @@ def _metadata(header: str, warnings: list[str]) -> dict[str, Any]:
     return facts
 
 
-def _row_moments(texts: pa.ChunkedArray, header: str, facts: dict[str, Any], warnings: list[str]) -> pa.Array | None:
+def _row_moments(
+    table: DelimitedTable, index: int, header: str, facts: dict[str, Any], warnings: list[str]
+) -> pa.Array | None:
     """Return the times of the rows; where they have no date, the first one completes the date of the test."""
-    first = texts[0].as_py()
+    first = table.first(index)
     if not _CLOCK.fullmatch(first):
-        return row_moments(texts.to_pylist(), facts, warnings)
+        return row_moments(table.text(index), facts, warnings) if ":" in first else None
     if "started_at" not in facts:
         facts.update(start_facts(f"{_date_of_test(header)} {first}", DATES, warnings))
     return None

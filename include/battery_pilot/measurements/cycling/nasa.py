@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.tables import cycling_measurement
-from battery_pilot.measurements.text import first_data_line, split_cells, trim_empty
+from battery_pilot.measurements.text import delimiter_of
 
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
@@ -34,19 +34,20 @@ class NasaCyclingReader:
 
     def sniff(self, source: Source) -> int:
         """Return 90 for the headings of the data set."""
-        return 90 if _NAMES.keys() <= set(split_cells(source.first_data_line[1], ",")) else 0
+        return 90 if _NAMES.keys() <= set(source.first_cells) else 0
 
     def read(self, source: Source) -> Measurement:
         """Read the table.
 
         :raises MeasurementError: for a gap in time, voltage or current, and for a cut end.
         """
-        text = source.text(_EXPECTED)
-        heading_line, line = first_data_line(text)
-        headings = trim_empty(split_cells(line, ","))
+        heading_line, line = source.first_data_line
+        headings = source.first_cells
         positions = {name: headings.index(heading) for heading, name in _NAMES.items()}
         warnings: list[str] = []
-        table = DelimitedTable(text, source, heading_line, headings, ",", sorted(positions.values()), warnings)
+        table = DelimitedTable(
+            source, heading_line, headings, delimiter_of(line), sorted(positions.values()), warnings
+        )
         temperature = positions.pop("temperature_t1_celsius")
         values = {name: table.required(index) for name, index in positions.items()}
         found = table.optional(temperature, "temperature_t1_celsius")

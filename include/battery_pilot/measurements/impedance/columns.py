@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import math
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,23 +22,88 @@ if TYPE_CHECKING:
 
 _LONGEST_HEADING = 80
 _MINUS_SIGNS = "-\N{MINUS SIGN}\N{EN DASH}"
-_MINUS_WORDS = ("minus", "negative", "neg")
-_IGNORED = str.maketrans("", "", "()[]_. ")
+_MINUS_WORDS = ("minus", "moins", "negative", "negativ", "neg")
+_IGNORED = str.maketrans("", "", "()[]{}_. ")
+_SPELLINGS = str.maketrans(
+    {"é": "e", "è": "e", "ä": "a", "\N{PRIME}": "'", "\N{DOUBLE PRIME}": "''"}
+    | dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{ACUTE ACCENT}`", "'")
+)
 _NAMES = {
-    "frequency": {"frequency", "freq", "f"},
-    "real": {"z'", "z'a", "zreal", "zre", "re", "real", "rez", "realz", "realimpedance", "realpart", "impedancereal"},
+    "frequency": {"frequency", "freq", "f", "frq", "frequenz", "messfrequenz", "frequence"},
+    "angular": {"omega", "ω", "angularfrequency", "angularfreq", "kreisfrequenz", "pulsation"},
+    "real": {
+        *(
+            "z'",
+            "z'a",
+            "zreal",
+            "zre",
+            "zr",
+            "re",
+            "real",
+            "rez",
+            "realz",
+            "realimpedance",
+            "realpart",
+            "impedancereal",
+        ),
+        *("impedancere", "zrealpart", "realteil", "realteilz", "partiereelle", "reel", "resistance"),
+    },
     "imaginary": {
-        *("z''", "z''b", 'z"', "zimag", "zim", "zimg", "im", "imag", "imaginary", "imz", "imagz"),
-        *("imaginaryimpedance", "imaginarypart", "impedanceimaginary"),
+        *("z''", "z''b", 'z"', "zimag", "zim", "zimg", "zi", "im", "imag", "imaginary", "imz", "imagz", "zimaginary"),
+        *("imaginaryimpedance", "imaginarypart", "impedanceimaginary", "impedanceimag", "impedanceim", "imagpart"),
+        *(
+            "imagimpedance",
+            "imaginarteil",
+            "imaginaerteil",
+            "imaginarteilz",
+            "imaginaerteilz",
+            "partieimaginaire",
+            "imaginaire",
+            "reactance",
+        ),
     },
     "magnitude": {
-        *("|z|", "zmod", "zmag", "mod", "modulus", "magnitude", "modz", "absz", "absoluteimpedance"),
-        "impedancemagnitude",
+        *("|z|", "zmod", "zmag", "mag", "mod", "modulus", "magnitude", "modz", "zabs", "abs", "absz", "magz"),
+        *("absoluteimpedance", "impedancemagnitude", "impedancemodulus", "betrag", "betragz", "module", "modulez"),
     },
-    "phase": {"phase", "phasez", "zphz", "zphase", "phi", "theta", "phaseangle", "argz", "arg"},
+    "phase": {
+        *(
+            "phase",
+            "phasez",
+            "zphz",
+            "zphase",
+            "phi",
+            "φ",
+            "theta",
+            "θ",
+            "phaseangle",
+            "argz",
+            "arg",
+            "zarg",
+            "argument",
+        ),
+        *("phasenwinkel", "phasenverschiebung", "dephasage", "impedancephase"),
+    },
+    "complex": {"z", "zcomplex", "complexz"},
     "spectrum": {"spectrumindex", "cyclenumber", "zcycle"},
+    "numbering": {
+        *("spectrum", "spectrumnumber", "spectrumno", "spectrumid", "sweep", "sweepindex", "sweepnumber", "loop"),
+        *("loopindex", "loopnumber", "cycle", "cycleindex", "cyclecount", "cycleno", "scan", "scannumber", "run"),
+        *("measurement", "experiment", "spektrum", "zyklus", "zyklusnummer", "messung", "spectre", "mesure"),
+    },
 }
-_UNITS = {"frequency": "hertz", "real": "ohm", "imaginary": "ohm", "magnitude": "ohm", "phase": "degree"}
+_NAME_OF = {spelling: name for name, spellings in _NAMES.items() for spelling in spellings}
+_DIGITS = "0123456789"
+_COMPLEX_NAMES = ("impedance", "impedanz")
+"""Ends of headings that hold complex numbers, or the magnitude where there is a phase."""
+_UNITS = {
+    **{"frequency": "hertz", "angular": "hertz", "phase": "degree"},
+    **dict.fromkeys(("real", "imaginary", "magnitude", "complex"), "ohm"),
+}
+_ADMITTANCE = re.compile(
+    r"[-−\s]*(?:y['\"]*|re[( ]?y|im[( ]?y|\|y\||y_?re\w*|y_?im\w*|admitt\w+|conduct\w+)(?!\w)", re.IGNORECASE
+)
+_PER_AREA = re.compile(r"(?:ohm|[ωΩ])\W{0,3}c?m\W?[2²]", re.IGNORECASE)
 
 
 class Column(NamedTuple):
@@ -44,12 +113,14 @@ class Column(NamedTuple):
     :param heading: as the file has it.
     :param factor: to hertz, ohm or degree; negative for a column such as ``-Im(Z)``.
     :param has_unit: whether the heading states the unit.
+    :param number: digits at the end of the heading, which tell spectra side by side apart.
     """
 
     position: int
     heading: str
     factor: float
     has_unit: bool
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +131,7 @@ class ImpedanceColumns:
     :param first: real part, or magnitude when polar.
     :param second: imaginary part, or phase when polar.
     :param polar: magnitude and phase instead of real and imaginary part.
+    :param is_complex: both parts stand in one cell; ``first`` and ``second`` are the same column.
     :param spectrum: column that numbers the spectra, if there is one.
     """
 
@@ -68,15 +140,23 @@ class ImpedanceColumns:
     second: Column
     polar: bool = False
     spectrum: Column | None = None
+    is_complex: bool = False
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions of frequency and impedance."""
+        return self.frequency.position, self.first.position, self.second.position
 
     @property
     def last_position(self) -> int:
         """Position of the last column that is used."""
-        return max(self.frequency.position, self.first.position, self.second.position)
+        return max(self.positions)
 
     def guesses(self) -> list[str]:
-        """Return a sentence for each unit that the headings leave open."""
-        columns = (("Hz", self.frequency), ("ohm", self.first), ("degree" if self.polar else "ohm", self.second))
+        """Return a sentence for each unit that the headings leave open; that of a phase depends on its values."""
+        columns = [("Hz", self.frequency), ("ohm", self.first)]
+        if not (self.polar or self.is_complex):
+            columns.append(("ohm", self.second))
         return [
             f"Column {shown(column.heading)} states no unit and was taken as {unit}."
             for unit, column in columns
@@ -85,7 +165,7 @@ class ImpedanceColumns:
 
 
 def recognise(headings: Sequence[str]) -> ImpedanceColumns | None:
-    """Find frequency and impedance among the headings of a table.
+    """Find frequency and impedance among the headings of a table with one spectrum a row.
 
     Real and imaginary part win over magnitude and phase; of equal headings the first wins.
 
@@ -93,20 +173,108 @@ def recognise(headings: Sequence[str]) -> ImpedanceColumns | None:
     :returns: ``None`` when the headings do not make an impedance table.
     """
     found: dict[str, Column] = {}
-    for index, heading in enumerate(headings):
-        quantity = _quantity(heading)
-        if quantity is not None:
-            name, factor, has_unit = quantity
-            found.setdefault(name, Column(index, heading, factor, has_unit))
+    for name, column in _quantities(headings):
+        if not column.number:
+            found.setdefault(name, column)
     for polar, first, second in ((False, "real", "imaginary"), (True, "magnitude", "phase")):
         if {"frequency", first, second} <= found.keys():
             return ImpedanceColumns(found["frequency"], found[first], found[second], polar, found.get("spectrum"))
     return None
 
 
-def _quantity(heading: str) -> tuple[str, float, bool] | None:
-    if len(heading) > _LONGEST_HEADING:
+def recognise_all(headings: Sequence[str]) -> tuple[ImpedanceColumns, ...]:
+    """Find the spectra that stand side by side in a table of any program.
+
+    Beyond :func:`recognise` this knows angular frequencies, complex numbers in one cell, further names of the column
+    that numbers spectra below each other, and headings such as ``Zre 2`` or ``Freq.1`` of a second spectrum.
+
+    :param headings: as in the file.
+    :returns: one entry a spectrum, none when the headings do not make an impedance table.
+    """
+    found: dict[str, list[Column]] = {}
+    for name, column in _quantities(headings):
+        found.setdefault(name, []).append(column)
+    frequencies = found.get("frequency") or found.get("angular") or []
+    if not frequencies:
+        return ()
+    polar = is_complex = False
+    pairs = _pairs(found, "real", "imaginary")
+    if not pairs:
+        pairs = _pairs(found, "magnitude", "phase") or _pairs(found, "complex", "phase")
+        polar = bool(pairs)
+    if not pairs:
+        pairs = [(column, column) for column in found.get("complex", [])]
+        is_complex = True
+    numberings = found.get("spectrum") or found.get("numbering") or []
+    numbering = numberings[0] if numberings and len(pairs) == 1 else None
+    by_number = _by_number(frequencies)
+    return tuple(
+        ImpedanceColumns(
+            _last_before(first, by_number.get(first.number, frequencies)), first, second, polar, numbering, is_complex
+        )
+        for first, second in pairs
+    )
+
+
+def _pairs(found: dict[str, list[Column]], first: str, second: str) -> list[tuple[Column, Column]]:
+    """Pair the columns of two quantities whose headings have the same number, in their order."""
+    waiting = {number: iter(columns) for number, columns in _by_number(found.get(second, [])).items()}
+    partners = ((column, next(waiting.get(column.number, iter(())), None)) for column in found.get(first, []))
+    return [(column, partner) for column, partner in partners if partner is not None]
+
+
+def _by_number(columns: Sequence[Column]) -> dict[str, list[Column]]:
+    """Return columns by the number of their spectrum, in their order."""
+    numbered: dict[str, list[Column]] = {}
+    for column in columns:
+        numbered.setdefault(column.number, []).append(column)
+    return numbered
+
+
+def _last_before(column: Column, others: Sequence[Column]) -> Column:
+    """Return the last of other columns, which are in their order, that stands before a column, or else the first."""
+    count = bisect.bisect_left(others, column.position, key=lambda other: other.position)
+    return others[max(count - 1, 0)]
+
+
+def unusable(headings: Sequence[str]) -> str | None:
+    """Tell why a table of a similar quantity cannot be read as impedance.
+
+    :param headings: as in the file.
+    :returns: ``None`` where the headings are about something else altogether.
+    """
+    names = {name for name, _ in _quantities(headings)}
+    if not names & {"frequency", "angular"}:
         return None
+    if any(_PER_AREA.search(heading[:_LONGEST_HEADING]) for heading in headings):
+        return "the impedance is given for an area (ohm times square centimetre); divide it by the area and say 'ohm'"
+    if any(_ADMITTANCE.match(heading[:_LONGEST_HEADING]) for heading in headings):
+        return "the table holds admittances; impedances in ohm are expected, export or invert them"
+    return None
+
+
+def holds_impedance(heading: str) -> bool:
+    """Tell whether a column holds a frequency or a part of an impedance, whether it is needed or not."""
+    quantity = _quantity(heading) if len(heading) <= _LONGEST_HEADING else None
+    return quantity is not None and quantity[0] in _UNITS
+
+
+def _quantities(headings: Sequence[str]) -> list[tuple[str, Column]]:
+    found = []
+    for index, heading in enumerate(headings):
+        quantity = _quantity(heading) if len(heading) <= _LONGEST_HEADING else None
+        if quantity is not None:
+            name, factor, has_unit, number = quantity
+            found.append((name, Column(index, heading, factor, has_unit, number)))
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _quantity(heading: str) -> tuple[str, float, bool, str] | None:
+    """Return what a column holds, its factor, whether it states a unit and the number of its spectrum.
+
+    A laboratory's files repeat few headings, so that this is kept.
+    """
     text, unit = split_unit(heading, _UNITS.values())
     text = text.lower().strip()
     sign = 1.0
@@ -116,13 +284,24 @@ def _quantity(heading: str) -> tuple[str, float, bool] | None:
         if text.startswith(word):
             sign, text = -1.0, text.removeprefix(word)
             break
-    text = text.translate(_IGNORED).replace("\N{PRIME}", "'").replace("\N{DOUBLE PRIME}", "''")
-    name = next((name for name, spellings in _NAMES.items() if text in spellings), None)
+    text = text.translate(_SPELLINGS).translate(_IGNORED)
+    name, number = _NAME_OF.get(text), ""
     if name is None:
-        return None
+        name = _NAME_OF.get(text.rstrip(_DIGITS))
+        number = text[len(text.rstrip(_DIGITS)) :]
+    if name is None and text.endswith(_COMPLEX_NAMES):
+        name = "complex"
+    if name is None:
+        # The number behind the unit: "Phase (rad) 2".
+        shorter = heading.rstrip(_DIGITS)
+        found = _quantity(shorter.rstrip(" _.#")) if len(shorter) < len(heading) else None
+        return None if found is None else (*found[:3], heading[len(shorter) :])
     if unit is not None and unit.name != _UNITS.get(name):
         return None
-    return name, sign * (1.0 if unit is None else unit.factor), unit is not None
+    factor = sign * (1.0 if unit is None else unit.factor)
+    if name == "angular" and (unit is None or unit.factor == 1.0):
+        factor = sign / math.tau
+    return name, factor, unit is not None, number
 
 
 def points_of(

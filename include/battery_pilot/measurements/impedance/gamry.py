@@ -6,12 +6,16 @@ is a ``TABLE`` whose indented rows are headings, units and data.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from battery_pilot.measurements.facts import facts_in
-from battery_pilot.measurements.impedance.columns import has_decimal_comma
-from battery_pilot.measurements.tables import Points, impedance_measurement
-from battery_pilot.measurements.text import numbers, to_float
+from battery_pilot.measurements.impedance.rows import Rows, check_end, rows_of, values_of
+from battery_pilot.measurements.tables import BoolArray, Points, cycling_measurement, impedance_measurement
+from battery_pilot.measurements.text import shown, to_float
 from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
@@ -19,152 +23,248 @@ if TYPE_CHECKING:
     from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Gamry EXPLAIN text"
-_CURVE = "ZCURVE"
+_SPECTRUM, _LOG = "ZCURVE", "CURVE"
+_MEASURED = ("Freq", "Zreal", "Zimag")
+_CORRECTED = ("Freq", "ZrealDrCor", "ZimagDrCor")
+_LOGGED = {"test_time_second": "T", "voltage_volt": "Vf", "current_ampere": "Im"}
+_ABORTED = "EXPERIMENTABORTED"
+# Experiments with a controlled current: chronopotentiometry and those of the battery package.
+_CYCLING_TAGS = ("CHRONOP", "PWR")
+_CURRENT_SIGN = "Positive current was taken as charging, as it is where the working electrode is the positive pole."
+_LONGEST_NUMBER = 40
 # A sweep ends at most one point (10 per decade: factor 1.26) away from the frequency that was asked for.
 _FINAL_FREQUENCY_TOLERANCE = 1.3
 
 
-class _Object(NamedTuple):
-    """One tagged object of the file: its line, its fields after the tag, the indented lines below it."""
+class _Table(NamedTuple):
+    """One table of the file: its tag, the number of rows that it announces, its line, and where its lines are."""
 
-    line: int
     tag: str
-    fields: list[str]
-    body: list[tuple[int, str]]
+    announced: str
+    line: int
+    start: int
+    end: int
+
+
+class _Curve(NamedTuple):
+    """The rows of a table with the positions of its headings."""
+
+    columns: dict[str, int]
+    rows: Rows
+
+    def values(self, heading: str, source: Source) -> list[float]:
+        return values_of(self.rows, self.columns[heading], heading, source)
 
 
 class GamryReader:
     """Reads the impedance curves of a Gamry file; an aborted sweep gives the points that were measured."""
 
     name = "gamry-dta"
-    kinds: tuple[Kind, ...] = ("impedance",)
+    kinds: tuple[Kind, ...] = ("impedance", "cycling")
     suffixes: tuple[str, ...] = (".dta",)
     expects = _EXPECTED
 
     def sniff(self, source: Source) -> int:
-        """Return 90 for text that begins with EXPLAIN."""
-        return 90 if source.head_text.lstrip().startswith("EXPLAIN\n") else 0
+        """Return 90 for text that begins with EXPLAIN, or with the tag that follows it."""
+        head = source.head_text
+        if head.startswith(("EXPLAIN\n", "TAG\t")):
+            return 90
+        return 90 if head[:64].lstrip().startswith("EXPLAIN\n") else 0
 
     def read(self, source: Source) -> Measurement:
-        """Read all tables ``ZCURVE``; more than one give more than one spectrum.
+        """Read all tables ``ZCURVE``, each a spectrum, or else the curve of an experiment with controlled current.
+
+        Where Framework corrected the impedance for drift, the corrected columns are read.
 
         :raises MeasurementError: when there is none, when one breaks off, or when it holds fewer rows than it announces.
         """
-        objects = _objects(source.text(_EXPECTED))
-        curves = [item for item in objects if item.tag.startswith(_CURVE) and item.fields[:1] == ["TABLE"]]
-        if not curves:
-            tables = ", ".join(item.tag for item in objects if item.fields[:1] == ["TABLE"]) or "none"
-            problem = f"no impedance curve ZCURVE in the file (tables found: {tables}); hand in an EIS experiment"
-            raise source.error("file", problem)
-        warnings: list[str] = []
-        single = {item.tag: item for item in objects}
-        aborted = _field(single, "EXPERIMENTABORTED", 1) == "T"
-        found = [_read_curve(curve, source, aborted) for curve in curves]
-        frequency = [value for points, _ in found for value in points.frequency_hertz]
-        points = Points(
-            frequency,
-            [value for points, _ in found for value in points.real_ohm],
-            [value for points, _ in found for value in points.imaginary_ohm],
-            [index for index, (points, _) in enumerate(found) for _ in points.frequency_hertz],
-            [line for points, _ in found for line in points.places or ()],
-        )
-        biases = [value for _, bias in found for value in bias]
-        if aborted:
-            warnings.append(f"The experiment was aborted; the {len(frequency)} points measured until then were read.")
-        else:
-            warnings += _early_end(single, frequency)
-        return impedance_measurement(
-            source,
-            self.name,
-            points,
-            instrument=f"Gamry {_field(single, 'PSTAT', 1)}".strip(),
-            facts=_metadata(objects, single, biases, warnings),
-            warnings=warnings,
-        )
-
-
-def _objects(text: str) -> list[_Object]:
-    objects: list[_Object] = []
-    for line, content in enumerate(text.split("\n"), start=1):
-        if content[:1] in ("\t", " ") and objects:
-            objects[-1].body.append((line, content))
-        elif content.strip():
-            tag, *fields = content.split("\t")
-            objects.append(_Object(line, tag.strip(), [field.strip() for field in fields], []))
-    return objects
-
-
-def _field(objects: dict[str, _Object], tag: str, index: int) -> str:
-    """Return a field of a tagged object (0 is its type), or an empty string."""
-    fields = objects[tag].fields if tag in objects else []
-    return fields[index] if index < len(fields) else ""
-
-
-def _number_field(objects: dict[str, _Object], tag: str) -> float | None:
-    text = _field(objects, tag, 1)
-    return to_float(text, decimal_comma="," in text)
-
-
-def _cells(content: str, width: int | None) -> list[str]:
-    """Split a row at tabs, or at any blanks where only that gives as many cells as headings."""
-    cells = [cell.strip() for cell in content.strip().split("\t")]
-    return cells if len(cells) == width else content.split()
-
-
-def _read_curve(curve: _Object, source: Source, aborted: bool) -> tuple[Points, list[float]]:
-    """Return the points of one curve and its direct voltages in volt."""
-    rows = [(line, content) for line, content in curve.body if content.strip()]
-    headings = rows[0][1].strip().split("\t") if rows else []
-    columns = {heading.strip(): position for position, heading in enumerate(headings)}
-    for needed in ("Freq", "Zreal", "Zimag"):
-        if needed not in columns:
-            problem = f"truncated or damaged table {curve.tag}: column {needed} is missing in its headings"
-            raise source.error(f"line {curve.line}", problem)
-    table = [(line, _cells(content, len(headings))) for line, content in rows[2:]]
-    for line, cells in table:
-        if len(cells) != len(headings):
-            problem = f"truncated row: {len(cells)} columns found, {len(headings)} expected; copy the file again"
-            raise source.error(f"line {line}", problem)
-    announced = curve.fields[1] if len(curve.fields) > 1 else ""
-    if announced.isdecimal() and len(table) < int(announced[:9]) and not aborted:
+        text = source.text(_EXPECTED)
+        header, tables = _split(text)
+        spectra = [table for table in tables if table.tag.startswith(_SPECTRUM)]
+        if spectra:
+            return self._impedance(header, text, spectra, source)
+        logs = [table for table in tables if table.tag.startswith(_LOG)]
+        if len(logs) == 1 and _experiment(header).startswith(_CYCLING_TAGS):
+            return self._cycling(header, text, logs[0], source)
+        names = ", ".join(table.tag for table in tables[:5]) or "none"
         problem = (
-            f"truncated table {curve.tag}: {len(table)} rows found, {announced[:9]} announced; copy the file again"
+            f"no impedance curve ZCURVE in the file: its experiment is {shown(_experiment(header))} (tables found: "
+            f"{names}); hand in an EIS experiment, or one with controlled current"
         )
-        raise source.error(f"line {curve.line}", problem)
-    decimal_comma = has_decimal_comma((cells for _, cells in table), "\t")
+        raise source.error("file", problem)
 
-    lines = [line for line, _ in table]
+    def _impedance(self, header: str, text: str, tables: list[_Table], source: Source) -> Measurement:
+        warnings: list[str] = []
+        aborted = _field(header, _ABORTED) == "T"
+        curves = [_curve(text, table, _MEASURED, source, warnings, aborted) for table in tables]
+        corrected = all(name in curve.columns for curve in curves for name in _CORRECTED)
+        if corrected:
+            warnings.append("The impedance corrected for drift was read; the measured one was left out.")
+        points = _points(curves, _CORRECTED if corrected else _MEASURED, source)
+        if aborted:
+            count = len(points.frequency_hertz)
+            warnings.append(f"The experiment was aborted; the {count} points measured until then were read.")
+        else:
+            warnings += _early_end(header, points)
+        facts = _metadata(header, warnings)
+        if len(curves) == 1 and "Vdc" in curves[0].columns and curves[0].rows.lines:
+            bias = curves[0].values("Vdc", source)
+            facts["dc_bias_volt"] = sum(bias) / len(bias)
+        if corrected or "\nDRIFTCOR\t" in header:
+            facts["drift_corrected"] = corrected
+        if corrected:
+            facts["columns_left_out"] = _MEASURED[1:]
+        return impedance_measurement(
+            source, self.name, points, instrument=_instrument(header), facts=facts, warnings=warnings
+        )
 
-    def values(heading: str) -> list[float]:
-        return numbers([cells[columns[heading]] for _, cells in table], lines, source, heading, decimal_comma)
+    def _cycling(self, header: str, text: str, table: _Table, source: Source) -> Measurement:
+        warnings = [_CURRENT_SIGN]
+        aborted = _field(header, _ABORTED) == "T"
+        curve = _curve(text, table, tuple(_LOGGED.values()), source, warnings, aborted)
+        if aborted:
+            warnings.append(f"The experiment was aborted; the {len(curve.rows.lines)} rows until then were read.")
+        columns = {name: np.array(curve.values(heading, source)) for name, heading in _LOGGED.items()}
+        facts = _metadata(header, warnings)
+        facts["columns_left_out"] = tuple(name for name in curve.columns if name not in _LOGGED.values())
+        return cycling_measurement(
+            source, self.name, columns, instrument=_instrument(header), facts=facts, warnings=warnings
+        )
 
-    points = Points(values("Freq"), values("Zreal"), values("Zimag"), places=lines)
-    return points, values("Vdc") if "Vdc" in columns else []
+
+def _split(text: str) -> tuple[str, list[_Table]]:
+    """Return the lines outside the tables, with a line end before the first, and the tables.
+
+    Tables are jumped over: most of a file is the record of the open circuit.
+    """
+    outside, tables = ["\n"], []
+    is_line_end, unindented = _lines(text)
+    start = position = 0
+    while (found := text.find("\tTABLE", position)) >= 0:
+        begin = text.rfind("\n", position, found) + 1 or position
+        position = _line_end(text, found) + 1
+        tag, kind, *fields = text[begin : position - 1].split("\t", 3)
+        if tag.strip() and kind.strip() == "TABLE":
+            following = bisect_left(unindented, position)
+            end = unindented[following] if following < len(unindented) else len(text)
+            line = 1 + int(np.count_nonzero(is_line_end[:begin]))
+            tables.append(_Table(tag.strip(), fields[0].strip() if fields else "", line, position, end))
+            outside.append(text[start:begin])
+            start = position = end
+    outside.append(text[start:])
+    return "".join(outside), tables
 
 
-def _early_end(single: dict[str, _Object], frequency: list[float]) -> list[str]:
+def _lines(text: str) -> tuple[BoolArray, list[int]]:
+    """Return which characters are line ends, and where the lines begin, but for the first, that are not indented.
+
+    One pass over the characters as numbers takes half the time of a search for each line.
+    """
+    octets = np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)
+    is_line_end = octets == ord("\n")
+    return is_line_end, (np.flatnonzero(is_line_end[:-1] & (octets[1:] > ord(" "))) + 1).tolist()
+
+
+def _line_end(text: str, start: int) -> int:
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end
+
+
+def _field(header: str, tag: str, index: int = 2) -> str:
+    """Return a field of a tagged object, by default its value behind tag and type, or an empty string."""
+    at = header.find(f"\n{tag}\t") + 1
+    fields = header[at : _line_end(header, at)].split("\t") if at else []
+    return fields[index].strip() if index < len(fields) else ""
+
+
+def _experiment(header: str) -> str:
+    return _field(header, "TAG", 1)
+
+
+def _instrument(header: str) -> str:
+    return f"Gamry {_field(header, 'PSTAT')}".strip()
+
+
+def _curve(
+    text: str, table: _Table, needed: tuple[str, ...], source: Source, warnings: list[str], aborted: bool
+) -> _Curve:
+    """Return the rows of a table below its headings and units.
+
+    :param text: the file.
+
+    :param needed: headings that it must have.
+    :param aborted: the experiment was stopped, so that fewer rows than announced are no truncation.
+    """
+    start = min(_line_end(text, table.start) + 1, table.end)
+    headings = [heading.strip() for heading in text[table.start : start].strip().split("\t")]
+    columns = {heading: position for position, heading in enumerate(headings)}
+    for name in needed:
+        if name not in columns:
+            problem = f"truncated or damaged table {table.tag}: column {name} is missing in its headings"
+            raise source.error(f"line {table.line}", problem)
+    line = table.line + 2
+    if to_float(text[start : start + _LONGEST_NUMBER].removeprefix("\t").partition("\t")[0], True) is None:
+        start, line = min(_line_end(text, start) + 1, table.end), line + 1  # The units.
+    block = text[start : table.end]
+    rows = rows_of(_with_tabs(block, len(headings)), line, "\t", len(headings), source, indentation="\t")
+    announced = int(table.announced[:9]) if table.announced.isdecimal() else 0
+    if len(rows.lines) < announced and not aborted:
+        problem = (
+            f"truncated table {table.tag}: {len(rows.lines)} rows found, {announced} announced; copy the file again"
+        )
+        raise source.error(f"line {table.line}", problem)
+    check_end(block, rows, max(columns[name] for name in needed), len(headings), source, warnings)
+    return _Curve(columns, rows)
+
+
+def _with_tabs(block: str, width: int) -> str:
+    """Return the rows delimited by tabs, also those that have blanks in their place."""
+    if " " not in block or ("  " not in block and block[:1] != " "):
+        return block
+    rows = [content.strip() for content in block.split("\n")]
+    return "\n".join(row if row.count("\t") == width - 1 else "\t".join(row.split()) for row in rows)
+
+
+def _points(curves: list[_Curve], names: tuple[str, ...], source: Source) -> Points:
+    """Return the points of all curves, each a spectrum."""
+    frequency, real, imaginary = ([curve.values(name, source) for curve in curves] for name in names)
+    if len(curves) == 1:
+        return Points(frequency[0], real[0], imaginary[0], places=curves[0].rows.lines)
+    return Points(
+        list(chain(*frequency)),
+        list(chain(*real)),
+        list(chain(*imaginary)),
+        [index for index, curve in enumerate(curves) for _ in curve.rows.lines],
+        list(chain(*(curve.rows.lines for curve in curves))),
+    )
+
+
+def _early_end(header: str, points: Points) -> list[str]:
     """Warn when a sweep to low frequencies stops well before the frequency that was asked for."""
-    first, final = _number_field(single, "FREQINIT"), _number_field(single, "FREQFINAL")
-    if first is None or final is None or not frequency or not 0 < final < first:
-        return []
-    lowest = min(frequency)
-    if lowest <= final * _FINAL_FREQUENCY_TOLERANCE:
+    first, final = _number_field(header, "FREQINIT"), _number_field(header, "FREQFINAL")
+    lowest = min(points.frequency_hertz, default=0.0)
+    if first is None or final is None or not 0 < final < first or lowest <= final * _FINAL_FREQUENCY_TOLERANCE:
         return []
     return [f"The sweep ends at {lowest:g} Hz, before its final frequency of {final:g} Hz; the file may be cut."]
 
 
-def _metadata(
-    objects: list[_Object], single: dict[str, _Object], biases: list[float], warnings: list[str]
-) -> dict[str, Any]:
-    """Return the facts of the file; the direct voltage is the measured mean, else the set value."""
-    facts = start_facts(f"{_field(single, 'DATE', 1)} {_field(single, 'TIME', 1)}", DATES, warnings)
-    bias = sum(biases) / len(biases) if biases else _number_field(single, "VDC")
-    area = _number_field(single, "AREA")
-    numbers = {"dc_bias_volt": bias, "electrode_area_square_centimetre": area}
+def _number_field(header: str, tag: str) -> float | None:
+    return to_float(_field(header, tag), decimal_comma=True)
+
+
+def _metadata(header: str, warnings: list[str]) -> dict[str, Any]:
+    """Return the facts of the header; the set direct voltage only where it is one against the reference."""
+    facts = start_facts(f"{_field(header, 'DATE')} {_field(header, 'TIME')}", DATES, warnings)
+    numbers = {"electrode_area_square_centimetre": _number_field(header, "AREA")}
+    if _field(header, "VDC", 3) == "F":
+        numbers["dc_bias_volt"] = _number_field(header, "VDC")
+    if "A-hr" in _field(header, "CAPACITY", 3):
+        numbers["nominal_capacity_ah"] = _number_field(header, "CAPACITY")
     facts.update({name: value for name, value in numbers.items() if value is not None})
-    version = _field(single, "FRAMEWORKVERSION", 1)
+    version, experiment = _field(header, "FRAMEWORKVERSION"), _experiment(header)
     if version:
         facts["instrument_software"] = f"Gamry Framework {version}"
-    notes = [content for item in objects if item.fields[:1] == ["NOTES"] for _, content in item.body]
-    facts.update(facts_in("\n".join([_field(single, "TITLE", 1), *notes]), warnings))
+    if experiment:
+        facts["technique"] = experiment
+    facts.update(facts_in(header, warnings))
     return facts

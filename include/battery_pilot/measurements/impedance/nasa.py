@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from battery_pilot.measurements.impedance.headings import headings_in
+
 if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind
     from battery_pilot.measurements.source import Source
 
-_HEADINGS = ("Sense_current", "Battery_current", "Current_ratio", "Battery_impedance")
+_HEADINGS = "Sense_current,Battery_current,Current_ratio,Battery_impedance"
 
 
 class NasaImpedanceReader:
@@ -20,8 +22,9 @@ class NasaImpedanceReader:
     expects = "NASA PCoE impedance table"
 
     def sniff(self, source: Source) -> int:
-        """Return 90 for the headings of the table."""
-        return 90 if source.first_data_line[1].startswith(",".join(_HEADINGS)) else 0
+        """Return 90 for the headings of the table, unless somebody has added a column of frequencies."""
+        line = source.first_data_line[1]
+        return 90 if line.startswith(_HEADINGS) and headings_in(line) is None else 0
 
     def read(self, source: Source) -> NoReturn:
         """Refuse the table.

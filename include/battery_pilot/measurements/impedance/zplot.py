@@ -1,4 +1,7 @@
-"""ZPlot and ZView ``.z`` files, with a commented header or with the short header of older versions."""
+"""ZPlot and ZView ``.z`` files, with a commented header or with the short header of older versions.
+
+Other programs write the short header too: Autolab's NOVA and Zahner's export for ZView do.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.measurements.facts import facts_in
-from battery_pilot.measurements.impedance.columns import ImpedanceColumns, points_of, recognise
+from battery_pilot.measurements.impedance.columns import ImpedanceColumns, recognise
+from battery_pilot.measurements.impedance.rows import check_end, points_in, rows_of
 from battery_pilot.measurements.tables import impedance_measurement
-from battery_pilot.measurements.text import delimiter_of, split_cells
 from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
@@ -16,11 +19,12 @@ if TYPE_CHECKING:
     from battery_pilot.measurements.source import Source
 
 _EXPECTED = "ZPlot text"
-_FIRST_LINES = ("ZPLOT2 ASCII", '"ZPlotW Data File', '"Z60W Data File')
+_FIRST_WORDS = ("ZPLOT2 ASCII", "ZPlotW Data File", "Z60W Data File", "ZView Calculated Data File")
+_FIRST_LINES = (*_FIRST_WORDS, *(f'"{words}' for words in _FIRST_WORDS))
 _END_OF_HEADER = "End Comments"
-_ANNOUNCED = re.compile(r" *(?:Data Points: *)?(\d{1,9}) *")
-_DATE = re.compile(r"Date: *(\S+)")
-_TIME = re.compile(r"Time: *(\d\S*)")
+_ANNOUNCED = re.compile(r"(?:Data Points: *)?(\d{1,9})")
+_DATE = re.compile(r'Date: *([^\s"]+)')
+_TIME = re.compile(r"Time: *(\d[\d:]*)")
 
 
 class ZPlotReader:
@@ -43,49 +47,61 @@ class ZPlotReader:
 
         :raises MeasurementError: when the headings are missing or a row breaks off.
         """
-        lines = source.text(_EXPECTED).split("\n")
-        position, columns, width = _headings(lines, source)
-        start = position + 1
-        if start < len(lines) and lines[start].strip() == _END_OF_HEADER:
-            start += 1
-        numbered = [(line, content) for line, content in enumerate(lines[start:], start + 1) if content.strip()]
-        delimiter = delimiter_of(numbered[0][1]) if numbered else ","
-        rows = [(line, split_cells(content, delimiter)) for line, content in numbered]
-        points = points_of(rows, columns, width, source, decimal_comma=False)
+        text = source.text(_EXPECTED)
+        end_of_header, start, columns, width = _headings(text, source)
+        header, block = text[:end_of_header], text[start:]
+        rows = rows_of(block, text.count("\n", 0, start) + 1, _delimiter(block, width), width, source)
         warnings: list[str] = []
-        announced = _ANNOUNCED.fullmatch(lines[position - 1])
-        if announced and int(announced[1]) != len(rows):
-            warnings.append(f"The header announces {int(announced[1])} points, the file holds {len(rows)}.")
+        check_end(text, rows, columns.last_position, width, source, warnings)
+        announced = _ANNOUNCED.fullmatch(header[header.rstrip().rfind("\n") + 1 :].strip())
+        if announced and int(announced[1]) != len(rows.lines):
+            warnings.append(f"The header announces {int(announced[1])} points, the file holds {len(rows.lines)}.")
         return impedance_measurement(
             source,
             self.name,
-            points,
-            facts=_metadata(lines[:position], warnings),
+            points_in(rows, columns, source),
+            facts=_metadata(header, warnings),
             warnings=warnings,
         )
 
 
-def _headings(lines: list[str], source: Source) -> tuple[int, ImpedanceColumns, int]:
-    """Return the position of the line of headings, its columns and their number."""
-    for position, content in enumerate(lines):
-        text = content.strip().strip('"').strip()
-        if text.startswith("Freq"):
-            headings = text.replace(" (", "(").split()
-            columns = recognise(headings)
-            if columns is not None:
-                return position, columns, len(headings)
+def _headings(text: str, source: Source) -> tuple[int, int, ImpedanceColumns, int]:
+    """Find the line of headings.
+
+    :returns: where the line begins, where the table below it begins, the columns, and the number of headings.
+    """
+    end = 0
+    while (found := text.find("(Hz)", end)) >= 0:
+        start = text.rfind("\n", end, found) + 1 or end
+        end = text.find("\n", found) + 1 or len(text)
+        headings = text[start:end].strip('" \t\n').replace(" (", "(").split()
+        if text[start:found].strip('" \t') != "Freq" or (columns := recognise(headings)) is None:
+            continue
+        if text[end : end + 200].lstrip(" ").startswith(_END_OF_HEADER):
+            return start, text.find("\n", end) + 1 or len(text), columns, len(headings)
+        return start, end, columns, len(headings)
     problem = (
         "expected a line of headings Freq(Hz) … Z'(a) Z''(b), found none: the file is truncated or holds no sweep"
     )
     raise source.error("header", problem)
 
 
-def _metadata(header: list[str], warnings: list[str]) -> dict[str, Any]:
-    text = "\n".join(header)
-    date, time = _DATE.search(text), _TIME.search(text)
+def _delimiter(block: str, width: int) -> str | None:
+    """Return the delimiter that the first row shows; with ``, `` between cells a bare comma is the decimal sign."""
+    row = block[: block.find("\n") + 1] or block
+    if "\t" in row or ";" in row:
+        return "\t" if "\t" in row else ";"
+    if row.count(",") == width - 1:
+        return ","
+    return ", " if row.count(", ") == width - 1 else None
+
+
+def _metadata(header: str, warnings: list[str]) -> dict[str, Any]:
+    date, time = _DATE.search(header), _TIME.search(header)
     facts = start_facts(f"{date[1]} {time[1]}", DATES, warnings) if date and time else {}
-    software = next((line for line in header if "ZPlot" in line), "").strip().strip('"')
-    if software:
-        facts["instrument_software"] = " ".join(software.replace("Measured Data,", "").split())
-    facts.update(facts_in(text, warnings))
+    at = header.find("ZPlot")
+    if at >= 0:
+        line = header[header.rfind("\n", 0, at) + 1 : header.find("\n", at)].strip(' "')
+        facts["instrument_software"] = " ".join(line.replace("Measured Data,", "").replace("ZPlot:", "ZPlot").split())
+    facts.update(facts_in(header, warnings))
     return facts

@@ -23,6 +23,13 @@ def test_epoch_seconds_are_utc_without_a_warning(samples: dict[str, str]) -> Non
     assert measurement.warnings == ()
 
 
+def test_a_decimal_comma_in_epoch_seconds_does_not_matter(samples: dict[str, str]) -> None:
+    with_points = read_bytes(samples["arbin.csv"].encode(), "a.csv")
+    with_commas = read_bytes(samples["arbin.csv"].replace(",", ";").replace(".", ",").encode(), "a.csv")
+    for name in ("measured_at", "test_time_second", "voltage_volt", "current_ampere"):
+        assert with_commas.table[name].to_pylist() == with_points.table[name].to_pylist()
+
+
 @pytest.mark.parametrize(
     "headings",
     [
@@ -43,11 +50,6 @@ def test_spellings_and_dates_are_understood(headings: str) -> None:
 def test_milliampere_become_ampere() -> None:
     table = read_bytes(b"Data_Point,Test_Time(s),Current(mA),Voltage(V)\n1,0,250,3.5\n", "a.csv").table
     assert table["current_ampere"].to_pylist() == [0.25]
-
-
-def test_a_unit_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(MeasurementError, match="the unit 'A/g' is not one of current_ampere"):
-        read_bytes(b"Data_Point,Test_Time(s),Current(A/g),Voltage(V)\n1,0,250,3.5\n", "a.csv")
 
 
 def test_empty_steps_stay_empty() -> None:
@@ -77,13 +79,25 @@ def test_a_companion_metadata_file_is_refused_with_advice(headings: str) -> None
         read_bytes(f"{headings}\n0,1,2,a.sdu\n".encode(), "a_Metadata.csv")
 
 
-def test_a_cycle_summary_is_refused_with_advice() -> None:
-    text = b"Cycle_Index,Start_Time,End_Time,Test_Time (s),Min_Current (A),Max_Current (A)\n1,,,1,0,1\n"
-    with pytest.raises(MeasurementError, match="cycle summary .* hand in the time series"):
-        read_bytes(text, "a.csv")
+@pytest.mark.parametrize("heading", ["Date_Time,Cycle Index,Charge Time (s),Discharge Time (s),V_Max_On_Cycle (V)"])
+def test_statistics_are_refused_with_advice(heading: str) -> None:
+    text = f"{heading},Test Time (s),Voltage (V),Current (A)\n01/02/2026 10:00:00,1,10,10,4.2,20,3.6,1\n"
+    with pytest.raises(MeasurementError, match="statistics .* with the time series"):
+        read_bytes(text.encode(), "a_StatisticByCycle.CSV")
+
+
+def test_a_report_is_refused_with_advice() -> None:
+    with pytest.raises(MeasurementError, match="report of an Arbin test"):
+        read_bytes(b"\xef\xbb\xbf,,,TEST REPORT,,\n,, Test Name,a,\n", "a_GlobalInfo.CSV")
 
 
 def test_numbers_that_are_no_dates_are_left_out_with_a_warning() -> None:
-    measurement = read_bytes(b"Test_Time,DateTime,Step_Index,Current,Voltage\n0,42867.5,1,1,3.5\n", "a.csv")
+    measurement = read_bytes(b"Test_Time,DateTime,Step_Index,Current,Voltage\n0,12.5,1,1,3.5\n", "a.csv")
     assert measurement.table["measured_at"].to_pylist() == [None]
     assert any("not seconds since 1970" in warning for warning in measurement.warnings)
+
+
+def test_dates_of_spreadsheets_are_read_with_a_warning() -> None:
+    measurement = read_bytes(b"Test_Time,DateTime,Step_Index,Current,Voltage\n0,42867.5,1,1,3.5\n", "a.csv")
+    assert measurement.table["measured_at"].to_pylist() == [datetime(2017, 5, 12, 12, tzinfo=UTC)]
+    assert any("days since 1899-12-30" in warning for warning in measurement.warnings)

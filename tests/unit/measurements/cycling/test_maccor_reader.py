@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
@@ -30,6 +31,7 @@ def test_the_header_becomes_metadata(samples: dict[str, str]) -> None:
         "cell_id": "CELL-11",
         "started_at": "2026-03-31T16:00:01+00:00",
         "time_zone": "assumed UTC",
+        "columns_left_out": ["Rec#", "Step (Min)", "ES"],
     }
     assert measurement.table["battery_id"].to_pylist() == ["CELL-11"] * 16
     assert measurement.table["measured_at"][1].as_py() == datetime(2026, 3, 31, 16, 0, 11, tzinfo=UTC)
@@ -72,7 +74,9 @@ def test_the_unit_of_test_time_is_in_its_heading(heading: str, second: float) ->
 
 def test_a_broken_test_time_is_reported_with_its_line() -> None:
     rows = "1\t0\t1\t0d 00:00:00\t1\t3.7\tC\t01/02/2026 10:00:00\n2\t0\t1\t0d 00:xx\t1\t3.7\tC\t01/02/2026 10:00:00"
-    with pytest.raises(MeasurementError, match="line 4: test time: expected days and clock time, found '0d 00:xx'"):
+    with pytest.raises(
+        MeasurementError, match="line 4: TestTime: expected a time such as 1:02:03.5, found '0d 00:xx'"
+    ):
         read_bytes(maccor(rows), "a.001")
 
 
@@ -104,7 +108,7 @@ def test_without_a_state_column_the_voltage_step_gives_the_sign() -> None:
     measurement = read_bytes(maccor(rows, COMMA_HEADINGS), "a.csv")
     assert measurement.table["current_ampere"].to_pylist() == [0, 2, 2, 0, -3, -3]
     assert measurement.table["measured_at"][0].as_py() == datetime(2023, 11, 23, 15, 56, 10, tzinfo=UTC)
-    assert any("no State column" in warning for warning in measurement.warnings)
+    assert any("names no steps" in warning for warning in measurement.warnings)
 
 
 def test_an_unsigned_current_of_unknown_direction_is_refused() -> None:
@@ -112,11 +116,84 @@ def test_an_unsigned_current_of_unknown_direction_is_refused() -> None:
         read_bytes(maccor("1,1,1,0,2,3.7,23-Nov-23 3:56:11 PM,22.5", COMMA_HEADINGS), "a.csv")
 
 
-def test_a_half_last_line_is_reported_with_its_number(samples: dict[str, str]) -> None:
-    with pytest.raises(MeasurementError, match="line 18: 8 columns found, 12 expected"):
-        read_bytes(samples["maccor.001"][: samples["maccor.001"].rindex("\t3.75")].encode(), "a.001")
+def test_a_half_last_line_is_left_out_with_a_warning(samples: dict[str, str]) -> None:
+    whole = samples["maccor.001"]
+    measurement = read_bytes(whole[: whole.rindex("\t3.75")].encode(), "a.001")
+    assert measurement.table.num_rows == 15
+    assert any("ends inside a row" in warning for warning in measurement.warnings)
 
 
 def test_a_file_that_ends_in_its_header_is_reported() -> None:
     with pytest.raises(MeasurementError, match="expected a line of headings that begins with Rec#"):
         read_bytes(b"Today's Date 01/02/2026\nRe", "a.001")
+
+
+def test_step_counters_become_counters_of_charge_and_discharge() -> None:
+    headings = "Rec#\tCyc#\tStep\tTest (Sec)\tAmp-hr\tWatt-hr\tAmps\tVolts\tState"
+    rows = (
+        "1\t0\t1\t0\t0\t0\t0\t3.6\tR\n"
+        "2\t0\t2\t3600\t2\t8\t2\t4\tC\n"
+        "3\t0\t2\t7200\t4\t16\t2\t4\tC\n"
+        "4\t0\t3\t9000\t1\t3.5\t2\t3.5\tD\n"
+        "5\t0\t4\t9000\t1\t3.5\t0\t3.6\tS"
+    )
+    table = read_bytes(maccor(rows, headings), "a.001").table
+    assert table["charging_capacity_ah"].to_pylist() == [0, 2, 4, 4, 4]
+    assert table["discharging_capacity_ah"].to_pylist() == [0, 0, 0, 1, 1]
+    assert table["charging_energy_wh"].to_pylist() == [0, 8, 16, 16, 16]
+    assert table["discharging_energy_wh"].to_pylist() == [0, 0, 0, 3.5, 3.5]
+
+
+def test_a_counter_that_goes_on_into_the_next_step_is_counted_once() -> None:
+    headings = "Rec#\tCyc#\tStep\tTest (Sec)\tAmp-hr\tAmps\tVolts\tState"
+    rows = (
+        "1\t0\t1\t0\t0\t1\t3.6\tC\n2\t0\t1\t3600\t1\t1\t4\tC\n"
+        "3\t0\t2\t3960\t1.05\t0.5\t4\tC\n4\t0\t2\t7560\t1.55\t0.5\t4\tC"
+    )
+    table = read_bytes(maccor(rows, headings), "a.001").table
+    assert table["charging_capacity_ah"].to_pylist() == pytest.approx([0, 1, 1.05, 1.55])
+
+
+def test_milliampere_and_millivolt_are_converted() -> None:
+    headings = "Rec#\tCyc#\tStep\tTest (Sec)\tmAmp-hr\tmAmps\tVolts\tState"
+    measurement = read_bytes(maccor("1\t0\t1\t0\t0\t500\t3600.5\tD", headings), "a.001")
+    row = measurement.table.to_pylist()[0]
+    assert (row["current_ampere"], row["voltage_volt"]) == (-0.5, pytest.approx(3.6005))
+    assert any("taken as millivolt" in warning for warning in measurement.warnings)
+
+
+NAME_HEADER = "Name:\tCELL-12.053\nChannel:\t53\nTester\tMaccor #4\nStarted\t5/14/2021 3:40:24 PM\n"
+NAME_HEADINGS = "Rec\tCycle P\tCycle C\tStep\tTestTime\tCap. [Ah]\tCurrent [A]\tVoltage [V]\tMd\tDPT Time"
+
+
+def test_exports_with_a_name_and_units_in_brackets_are_read() -> None:
+    rows = "1\t0\t1\t1\t0,0\t0,0\t0,5\t3,6\tC\t5/14/2021 3:40:24 PM\n2\t0\t1\t1\t1,5\t0,0\t0,5\t3,7\tC\t5/14/2021 3:41:54 PM"
+    measurement = read_bytes(f"{NAME_HEADER}\n{NAME_HEADINGS}\n\n{rows}\n".encode(), "a.txt")
+    assert measurement.table["test_time_second"].to_pylist() == [0.0, 90.0]
+    assert measurement.table["voltage_volt"].to_pylist() == [3.6, 3.7]
+    assert (measurement.metadata.cell_id, measurement.metadata.channel) == ("CELL-12.053", "53")
+    assert any("counts minutes" in warning for warning in measurement.warnings)
+
+
+def test_control_bytes_in_the_description_do_not_matter() -> None:
+    rows = "1\t0\t1\t1\t0.0\t0.0\t0.5\t3.6\tC\t5/14/2021 3:40:24 PM"
+    header = f"{NAME_HEADER}Description\tx\x03\x04 \n".encode() + b"\xff\n"
+    data = header + f"{NAME_HEADINGS}\n{rows}\n".encode()
+    measurement = read_bytes(data, "a.txt")
+    assert measurement.table["voltage_volt"].to_pylist() == [3.6]
+    assert measurement.source_sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_headings_without_header_and_with_thousands_are_read() -> None:
+    text = (
+        "Cyc#,Step,TestTime(s),Capacity(Ah),Current(A),Voltage(V),State\n"
+        '869,11,"5,577,644.47",552.0699,"1,499.8856",3.92,C\n869,11,"5,577,649.47",554.1531,"1,499.8856",3.93,C\n'
+    )
+    table = read_bytes(text.encode(), "a.csv").table
+    assert table["test_time_second"].to_pylist() == [5577644.47, 5577649.47]
+    assert table["current_ampere"].to_pylist() == [1499.8856, 1499.8856]
+
+
+def test_statistics_are_refused_with_advice() -> None:
+    with pytest.raises(MeasurementError, match="statistics file .* export of the records"):
+        read_bytes(b"TesterID:\tx\nChannel Number:\t7\n", "a [STATS].txt")

@@ -161,3 +161,16 @@ def test_a_frequency_that_is_not_positive_is_reported(frequency: str) -> None:
 def test_headings_alone_are_reported() -> None:
     with pytest.raises(MeasurementError, match="no data rows"):
         read_bytes(b"f/Hz,re/ohm,im/ohm\n", "a.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The impedance was measured at each frequency in a sweep.\nThe files are in a folder.\n",
+        "# Data\n\n| eis.json | points, frequency limits, first and last impedance in ohm |\n| other | more text |\n",
+        "var f=function(a,b){return a;y};frequency,Y',Y''\nvar g;\n",
+    ],
+)
+def test_prose_about_impedance_is_no_table(text: str) -> None:
+    with pytest.raises(MeasurementError, match="line 1: unknown format, beginning with"):
+        read_bytes(text.encode(), "README.txt")

@@ -50,3 +50,26 @@ def test_a_file_that_ends_in_its_header_is_reported(zplot: str) -> None:
 def test_a_header_without_rows_is_reported(zplot: str) -> None:
     with pytest.raises(MeasurementError, match="no data rows"):
         read_bytes(zplot[: zplot.index("End Comments")].encode(), "a.z")
+
+
+def test_a_zview_export_is_read(zplot: str) -> None:
+    rows = zplot.partition("End Comments\n")[2].replace("\t", ", ")
+    heading = "\"  Freq (Hz)    Ampl     Bias   Time(Sec)   Z'(a)    Z''(b)    GD   Err   Range\""
+    date = '"Date: 7-16-2026     "Time: 10:20:30"'
+    text = f'"ZView Calculated Data File: Version 1.1"\n{date}\n{heading}\n{rows}'
+    measurement = read_bytes(text.encode(), "a.z")
+    assert measurement.table["real_impedance_ohm"] == read_bytes(zplot.encode(), "a.z").table["real_impedance_ohm"]
+    assert measurement.metadata.started_at == "2026-07-16T10:20:30+00:00"
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "; ", ", ", "  "])
+def test_decimal_commas_give_the_same_numbers(zplot: str, delimiter: str) -> None:
+    head, mark, rows = zplot.partition("End Comments\n")
+    text = head + mark + rows.replace(".", ",").replace("\t", delimiter)
+    assert read_bytes(text.encode(), "a.z").table[2] == read_bytes(zplot.encode(), "a.z").table[2]
+
+
+def test_decimal_commas_between_bare_commas_are_refused(zplot: str) -> None:
+    head, mark, rows = zplot.partition("End Comments\n")
+    with pytest.raises(MeasurementError, match="line 11: "):
+        read_bytes((head + mark + rows.replace(".", ",").replace("\t", ",")).encode(), "a.z")
