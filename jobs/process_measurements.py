@@ -30,7 +30,8 @@ from battery_pilot.lake import Lake, Window, write_json, write_lines
 from battery_pilot.passport.master import MasterData, read_master
 from battery_pilot.pipeline.build import quarantine_file
 from battery_pilot.pipeline.discover import manifest_of
-from battery_pilot.pipeline.parse import latest_time, parse, schema
+from battery_pilot.pipeline.documents import DOCUMENT_COLUMNS, keep_documents
+from battery_pilot.pipeline.parse import Known, latest_time, parse, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FILES_A_TASK = 16
-TABLES = ("measurements", "cycles", "spectra", "aggregates", "files")
+FILES_A_TASK = 128
+TABLES = ("measurements", "cycles", "spectra", "aggregates", "files", "documents")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,6 +68,11 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
         write_measurements(spark, lake, window, master, staged / "measurements")
         measured = spark.read.schema(from_arrow_schema(schema())).parquet(str(staged / "measurements"))
         counts = write_files(measured, lake, window, staged / "files")
+        counts["documents"] = keep_documents(
+            (row.asDict() for row in measured.where("kind = 'document'").select(*DOCUMENT_COLUMNS).toLocalIterator()),
+            lake,
+            staged / "documents",
+        )
         write_ratings(master, staged / "ratings.parquet")
         spark.read.parquet(str(staged / "ratings.parquet")).createOrReplaceTempView("ratings")
         measured.where("kind = 'cycling'").createOrReplaceTempView("cycling_rows")
@@ -84,7 +90,7 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
 def write_measurements(spark: SparkSession, lake: Lake, window: Window, master: MasterData, target: Path) -> None:
     """Parse the files of the window's manifest, in parallel, into one Parquet folder by kind of record."""
     manifest = manifest_of(lake, window)
-    known = spark.sparkContext.broadcast(frozenset(master.batteries))
+    known = spark.sparkContext.broadcast(Known(frozenset(master.batteries), frozenset(master.models)))
     not_after = latest_time(window)
 
     def parse_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -19,6 +19,7 @@ from battery_pilot.lake import write_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+WINDOW_ROWS_IN_MEMORY = 100_000
 LOCAL_SHUFFLE_PARTITIONS = 4
 
 _UNREADABLE = re.compile(r"\[(PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|PARQUET_TYPE_ILLEGAL|FAILED_READ_FILE)\b[^\n]*")
@@ -37,6 +38,8 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     # The default, INT96, is read by other programs as a time without a zone.
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    # Windows over the rows of a log: from the default of 4,096 rows on Spark would move them into a slower buffer.
+    spark.conf.set("spark.sql.windowExec.buffer.in.memory.threshold", WINDOW_ROWS_IN_MEMORY)
     if (spark.conf.get("spark.master") or "").startswith("local"):
         spark.conf.set("spark.sql.shuffle.partitions", LOCAL_SHUFFLE_PARTITIONS)
     try:

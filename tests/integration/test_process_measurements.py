@@ -37,11 +37,12 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two months of a small fleet; January brought two files more that are of no use."""
+    """Two months of a small fleet; January brought a manual and two files more that are of no use."""
     found = tmp_path_factory.mktemp("provider")
     simulate_fleet(found, batteries=3, months=2, seed=3, cycles_per_month=CYCLES_PER_MONTH)
     january = found / "landing" / "2026-01-31"
     (january / "BP-0001_broken.csv").write_bytes(b"\x7fELF\x02\x01\x00")
+    (january / "BP-0002_manual.pdf").write_bytes(b"%PDF-1.7\n%%EOF\n")
     (january / "stranger.csv").write_text("Test Time / s,Voltage / V,Current / A\n0,3.6,1\n10,3.6,1\n")
     return found
 
@@ -89,8 +90,14 @@ def everything(lake: Lake, window: Window) -> dict[str, Rows]:
 
 def test_the_result_counts_files_rejects_and_batteries(results: dict[Window, dict[str, Any]]) -> None:
     common = {"job": "process_measurements", "status": "succeeded", "batteries": 3, "cycles_off_counter": 0}
-    assert results[JANUARY] == common | {"files_read": 8, "files_rejected": 2}
-    assert results[FEBRUARY] == common | {"files_read": 6, "files_rejected": 0}
+    assert results[JANUARY] == common | {"files_read": 9, "files_rejected": 2, "documents": 1}
+    assert results[FEBRUARY] == common | {"files_read": 6, "files_rejected": 0, "documents": 0}
+
+
+def test_a_document_is_kept_with_its_owner_and_type(results: dict[Window, dict[str, Any]], lake: Lake) -> None:
+    (record,) = read_lines(lake.current("documents", JANUARY) / "documents.jsonl")
+    assert (record["battery_id"], record["content_type"]) == ("BP-0002", "application/pdf")
+    assert (lake.root / record["kept_as"]).read_bytes().startswith(b"%PDF-1.7")
 
 
 def test_rejects_are_listed_with_their_reasons_and_cost_nothing_else(
@@ -103,7 +110,7 @@ def test_rejects_are_listed_with_their_reasons_and_cost_nothing_else(
     assert stranger["file"] == str(landing / "stranger.csv")
     assert "unknown battery" in stranger["reason"]
     assert list(read_lines(quarantine_file(lake, FEBRUARY))) == []
-    assert check_rejects(lake, JANUARY, 25) == {"files_read": 8, "files_rejected": 2}
+    assert check_rejects(lake, JANUARY, 25) == {"files_read": 9, "files_rejected": 2}
 
 
 def test_every_table_has_a_partition_of_each_month(results: dict[Window, dict[str, Any]], lake: Lake) -> None:
@@ -116,7 +123,7 @@ def test_the_measurements_hold_every_kind_of_record(results: dict[Window, dict[s
     rows = rows_of(lake, "measurements", JANUARY)
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in {row["kind"] for row in rows}}
     assert {kind: len(found) for kind, found in kinds.items() if kind in ("file", "spectrum")} == {
-        "file": 8,
+        "file": 9,
         "spectrum": 3,
     }
     for kind in ("cycling", "impedance", "spectrum"):

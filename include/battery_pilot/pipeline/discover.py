@@ -81,8 +81,12 @@ def _partitions(landing: Path) -> Iterator[tuple[datetime, Path]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """Yield what was delivered; what only explains logs (column mappings, CAN signals) is no delivery of its own."""
+    from battery_pilot.measurements.field.beside import MAPPING_FILE, SIGNALS_SUFFIX
+
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
+        explains = path.name == MAPPING_FILE or path.suffix.lower() == SIGNALS_SUFFIX
+        if path.is_file() and not path.name.startswith(".") and not explains:
             yield path
 
 

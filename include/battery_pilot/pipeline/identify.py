@@ -34,9 +34,7 @@ def identify(path: PurePath, id_in_file: str | None, known: Set[str]) -> Identif
     :param known: ids of the master data.
     :raises InputError: if no known battery is named, or a name holds two different ids of equal length.
     """
-    named = next(
-        (found for part in (path.stem, *reversed(path.parent.parts)) if (found := _longest(part, known))), None
-    )
+    named = named_in(path, known)
     if id_in_file in known and id_in_file is not None:
         if named and named != id_in_file:
             return Identified(
@@ -55,6 +53,18 @@ def identify(path: PurePath, id_in_file: str | None, known: Set[str]) -> Identif
     )
     raise InputError(
         f"unknown battery: {what}: add it to batteries.csv, or put its id into the file's name or folder"
+    )
+
+
+def named_in(path: PurePath, known: Set[str]) -> str | None:
+    """Return the known id that a path names: in the file's name, else in its folders from the inside out.
+
+    :param path: where the file lies.
+    :param known: ids to look for.
+    :raises InputError: if a name holds two different ids of equal length.
+    """
+    return next(
+        (found for part in (path.stem, *reversed(path.parent.parts)) if (found := _longest(part, known))), None
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from battery_pilot.errors import AnalysisError, InputError, MeasurementError
 from battery_pilot.measurements.model import IMPEDANCE_COLUMNS, OPTIONAL_CYCLING_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Set
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
 
+    from battery_pilot.documents import Document
     from battery_pilot.lake import Window
     from battery_pilot.measurements.model import Measurement
 
@@ -35,7 +37,8 @@ def schema() -> pa.Schema:
     """Return the columns of the lake's ``measurements`` table: one table for all kinds of records.
 
     ``kind`` tells them apart: ``file`` (one per landing file, with ``reason`` set if it was rejected), ``cycling``
-    (rows of cyclers), ``impedance`` (points of spectra) and ``spectrum`` (what the analysis of a spectrum found).
+    (rows of cyclers and field logs), ``impedance`` (points of spectra), ``spectrum`` (what the analysis of a spectrum
+    found) and ``document`` (a document or drawing of a battery or of a model).
     """
     import pyarrow as pa
 
@@ -45,6 +48,7 @@ def schema() -> pa.Schema:
     columns: dict[str, pa.DataType] = {
         "kind": text,
         "battery_id": text,
+        "model_id": text,
         "source_sha256": text,
         "source_path": text,
         "format": text,
@@ -67,6 +71,9 @@ def schema() -> pa.Schema:
         "circuit_relative_rmse": number,
         "temperature_celsius": number,
         "state_of_charge_percent": number,
+        "content_type": text,
+        "title": text,
+        "byte_count": whole,
     }
     return pa.schema(list(columns.items()))
 
@@ -80,7 +87,19 @@ def latest_time(window: Window) -> datetime:
     return window.end + timedelta(hours=14)
 
 
-def parse(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True)
+class Known:
+    """Ids of the master data.
+
+    :param batteries: battery ids; measurements belong to these.
+    :param models: model ids; a document belongs to a battery or to a model.
+    """
+
+    batteries: frozenset[str]
+    models: frozenset[str] = frozenset()
+
+
+def parse(path: Path, arrived_on: datetime, known: Known, not_after: datetime) -> Iterator[pa.RecordBatch]:
     """Yield all records of one landing file; a file that cannot be used yields one record with the reason.
 
     :param path: the file.
@@ -107,14 +126,51 @@ def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _accept(path: Path, arrived_on: datetime, known: Set[str], not_after: datetime) -> list[pa.RecordBatch]:
+def _accept(path: Path, arrived_on: datetime, known: Known, not_after: datetime) -> list[pa.RecordBatch]:
     """Return all records of a file that can be used; complete before the first leaves, so that none is half accepted."""
-    from battery_pilot.measurements import read
+    from battery_pilot.documents import recognise
+    from battery_pilot.measurements import load, read_bytes
+
+    data = load(path)
+    document = recognise(data, str(path))
+    if document is not None:
+        return _document(path, document, known)
+    return _measured(path, read_bytes(data, str(path)), arrived_on, known, not_after)
+
+
+def _document(path: Path, document: Document, known: Known) -> list[pa.RecordBatch]:
+    """Return the records of a document: it belongs to the battery that its path names, else to the model."""
+    from battery_pilot.pipeline.identify import named_in
+
+    battery_id = named_in(path, known.batteries)
+    model_id = None if battery_id else named_in(path, known.models)
+    if battery_id is None and model_id is None:
+        raise InputError(
+            "a document of an unknown owner: no battery and no model of the master data is named in it: put the id into "
+            "the file's name or folder"
+        )
+    common = {
+        "battery_id": battery_id,
+        "model_id": model_id,
+        "source_path": _writable(str(path)),
+        "source_sha256": document.sha256,
+        "format": document.format,
+        "warnings": list(document.warnings),
+    }
+    facts = {"content_type": document.content_type, "title": document.title, "byte_count": document.byte_count}
+    return [_records([{**common, "kind": "file"}]), _records([{**common, **facts, "kind": "document"}])]
+
+
+def _measured(
+    path: Path, measurement: Measurement, arrived_on: datetime, known: Known, not_after: datetime
+) -> list[pa.RecordBatch]:
     from battery_pilot.pipeline.identify import identify
 
-    measurement = read(path)
+    if measurement.half_written:
+        # The whole file will come with another digest: then the rows of this one would count twice.
+        raise InputError(f"{measurement.half_written} Deliver the whole file: half of one is not counted.")
     stated = measurement.metadata.battery_id or measurement.metadata.cell_id
-    found = identify(path, str(stated) if stated else None, known)
+    found = identify(path, str(stated) if stated else None, known.batteries)
     _demand_test_time(measurement.table)
     table, time_warning = _with_identity(measurement, found.battery_id, arrived_on)
     _demand_past(table, not_after)
@@ -184,34 +240,28 @@ def _demand_past(table: pa.Table, not_after: datetime) -> None:
 
 def _rows(table: pa.Table, measurement: Measurement) -> Iterator[pa.RecordBatch]:
     """Yield a measurement's own rows in the lake's columns."""
-    import pyarrow as pa
+    from battery_pilot.measurements.writing import conform
 
-    target = schema()
     kind = "impedance" if measurement.kind == "impedance" else "cycling"
-    columns = []
-    for field in target:
-        if field.name == "kind":
-            columns.append(pa.repeat(pa.scalar(kind), table.num_rows))
-        elif field.name in table.column_names:
-            columns.append(table[field.name].cast(field.type))
-        else:
-            columns.append(pa.nulls(table.num_rows, field.type))
-    yield from pa.Table.from_arrays(columns, schema=target).to_batches(max_chunksize=CHUNK_ROWS)
+    yield from conform(table, schema(), {"kind": kind}).to_batches(max_chunksize=CHUNK_ROWS)
 
 
 def _spectra(measurement: Measurement, table: pa.Table) -> tuple[list[dict[str, Any]], list[str]]:
     """Analyse every spectrum of a file; one that cannot be analysed becomes a warning."""
-    from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum
+    from battery_pilot.electrochemistry.impedance.batch import analyse_all
 
-    found, warnings = [], []
-    for index, spectrum in table.to_pandas().groupby("spectrum_index", sort=True):
-        impedance_ohm = (
-            spectrum["real_impedance_ohm"].to_numpy() + 1j * spectrum["imaginary_impedance_ohm"].to_numpy()
+    spectra = dict(list(table.to_pandas().groupby("spectrum_index", sort=True)))
+    outcomes = analyse_all(
+        (
+            one["frequency_hertz"].to_numpy(),
+            one["real_impedance_ohm"].to_numpy() + 1j * one["imaginary_impedance_ohm"].to_numpy(),
         )
-        try:
-            analysis = analyse_spectrum(spectrum["frequency_hertz"].to_numpy(), impedance_ohm)
-        except AnalysisError as error:
-            warnings.append(f"spectrum {index} was not analysed: {error}")
+        for one in spectra.values()
+    )
+    found, warnings = [], []
+    for (index, spectrum), analysis in zip(spectra.items(), outcomes, strict=True):
+        if isinstance(analysis, AnalysisError):
+            warnings.append(f"spectrum {index} was not analysed: {analysis}")
             continue
         parameters = {
             name: {"value": one.value, "unit": one.unit, "standard_error": one.standard_error}

@@ -40,6 +40,13 @@ def test_only_the_folders_of_the_window_count_and_its_end_is_outside(tmp_path, l
     assert found["files"] == 3
 
 
+def test_what_only_explains_logs_is_no_delivery(tmp_path, landing):
+    before = discover(Lake(tmp_path / "lake"), landing, JANUARY)["files"]
+    (landing / "2026-01-31" / "battery-pilot-columns.toml").write_text("")
+    (landing / "2026-01-31" / "vehicle.dbc").write_text("")
+    assert discover(Lake(tmp_path / "lake"), landing, JANUARY)["files"] == before
+
+
 def test_earlier_folders_that_nobody_processed_are_told(tmp_path, landing):
     found = discover(Lake(tmp_path / "lake"), landing, JANUARY)
     assert found["warnings"] == [

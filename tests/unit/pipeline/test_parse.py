@@ -1,19 +1,19 @@
 from __future__ import annotations
 
+import io
 import math
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from battery_pilot import measurements
-from battery_pilot.pipeline.parse import CHUNK_ROWS, latest_time, parse, rejected, schema
+from battery_pilot.pipeline.parse import CHUNK_ROWS, Known, latest_time, parse, rejected, schema
 
 ARRIVED = datetime(2026, 1, 31, tzinfo=UTC)
-KNOWN = frozenset({"BP-0001", "BP-0002", "Zelle-ä"})
+KNOWN = Known(frozenset({"BP-0001", "BP-0002", "Zelle-ä"}), frozenset({"M-50"}))
 LOG = "Test Time / s,Voltage / V,Current / A,Cycle Count / 1\n0,3.6,1.5,1\n10,3.7,1.5,1\n20,3.8,-1.5,2\n"
 SPECTRUM_HEAD = "frequency / Hz,Z' / ohm,Z'' / ohm\n"
 
@@ -116,7 +116,7 @@ def test_a_test_time_of_centuries_is_a_wrong_number_and_no_fault_of_the_reader(p
         ("foreign.csv", f"# battery_id=XX-9\n{LOG}", "unknown battery: battery 'XX-9' is not in the master data"),
         ("BP-0001.csv", "", "file: empty file, expected a measurement"),
         ("BP-0001.csv", " \n\n", "file: empty file, expected a measurement"),
-        ("BP-0001.csv", LOG[:-12], "line 4: "),
+        ("BP-0001.csv", LOG.replace("10,3.7,1.5,1", "10,3."), "line 3: "),
         ("BP-0001.csv", LOG.partition("\n")[0] + "\n", "table: no data rows; the file is truncated or empty"),
         ("BP-0001.csv", b"\x7fELF\x02\x01\x00\x00\x00", "byte 4: binary content"),
         ("BP-0001.csv", "Dear diary, today nothing happened.\n", "line 1: unknown format"),
@@ -134,12 +134,12 @@ def test_a_file_that_vanished_is_one_record_with_the_reason(tmp_path, january):
 
 
 def test_a_file_that_may_not_be_read_is_one_record_with_the_reason(tmp_path, january, monkeypatch):
-    def refuse(self):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
 
     path = tmp_path / "BP-0001.csv"
     path.write_text(LOG)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(io, "FileIO", refuse)
     assert "Permission denied" in only_reject(records_of(path, january))
 
 
@@ -150,12 +150,37 @@ def test_a_folder_in_place_of_a_file_is_one_record_with_the_reason(tmp_path, jan
 
 @pytest.mark.parametrize("error", [TypeError("unexpected"), MemoryError(), RecursionError("too deep")])
 def test_a_crash_of_a_reader_costs_one_file_and_is_told(parsed, monkeypatch, error):
-    def crash(path):
+    def crash(data, name):
         raise error
 
-    monkeypatch.setattr(measurements, "read", crash)
+    monkeypatch.setattr(measurements, "read_bytes", crash)
     reason = only_reject(parsed("BP-0001.csv", LOG))
     assert reason == f"the reader failed ({type(error).__name__}: {error}): please report the file"
+
+
+def test_a_half_written_file_is_not_counted_because_the_whole_one_will_come(parsed):
+    reason = only_reject(parsed("BP-0001.csv", LOG[:-12]))
+    assert reason.startswith("Half-written file: it ends inside a row")
+    assert "Deliver the whole file" in reason
+
+
+PDF = b"%PDF-1.7\n1 0 obj <</Title (Manual)>> endobj\n%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("BP-0001_manual.pdf", ("BP-0001", None)), ("M-50 drawing.pdf", (None, "M-50"))],
+)
+def test_a_document_belongs_to_the_battery_or_else_the_model_that_its_path_names(parsed, name, owner):
+    file, document = parsed(name, PDF)
+    assert (file["kind"], file["reason"], document["kind"]) == ("file", None, "document")
+    assert (document["battery_id"], document["model_id"]) == owner
+    assert (document["content_type"], document["title"]) == ("application/pdf", "Manual")
+    assert document["byte_count"] == len(PDF)
+
+
+def test_a_document_that_names_no_owner_is_rejected_with_the_remedy(parsed):
+    assert "put the id into the file's name or folder" in only_reject(parsed("manual.pdf", PDF))
 
 
 def test_a_file_name_that_is_no_text_can_be_told(tmp_path, january):
