@@ -1,6 +1,7 @@
 """The master data: which battery models exist and which batteries were made of them.
 
-Two tables in one folder, ``models`` and ``batteries``, each as ``.csv`` or ``.json``. The columns are the fields of
+Two tables in one folder, ``models`` and ``batteries``, each as ``.csv``, ``.json`` or ``.xlsx``, or both as sheets of the
+workbook ``master.xlsx``. The columns are the fields of
 :class:`~battery_pilot.passport.model.BatteryModel` and :class:`~battery_pilot.passport.model.BatteryItem`.
 """
 
@@ -9,15 +10,17 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_origin
 
 from pydantic import ValidationError
 
 from battery_pilot.electrochemistry.condition import Frozen
-from battery_pilot.errors import InputError
+from battery_pilot.errors import InputError, MeasurementError
+from battery_pilot.passport.master_columns import COLUMNS_FILE, write_columns
+from battery_pilot.passport.master_sheets import WORKBOOK, Lines, csv_lines, sheets_with
 from battery_pilot.passport.model import BatteryItem, BatteryModel
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class MasterData:
     batteries: Mapping[str, BatteryItem]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row(Generic[Record]):
     """One record with the place it was read from ("models.csv, line 3")."""
 
@@ -60,10 +63,11 @@ def read_master(folder: Path) -> MasterData:
     """Read both tables of a folder and check that they fit together.
 
     A table is a UTF-8 CSV file (with or without byte order mark, separated by commas or semicolons, the latter also
-    with decimal commas) or a JSON file with a list of objects. An empty cell or ``null`` means that the fact is not
-    known; several values in one CSV cell are separated by ``|`` (in JSON they are a list).
+    with decimal commas), a JSON file with a list of objects, or a sheet of an Excel workbook. An empty cell or ``null``
+    means that the fact is not known; several values in one cell are separated by ``|`` (in JSON they are a list).
 
-    :param folder: holds ``models.csv`` or ``models.json``, and ``batteries.csv`` or ``batteries.json``.
+    :param folder: holds ``models`` and ``batteries`` as ``.csv``, ``.json`` or ``.xlsx``, or ``master.xlsx`` with a sheet
+        for each.
     :raises InputError: names every problem (the first ten of many) with file, line and column.
     """
     problems: list[str] = []
@@ -97,37 +101,42 @@ def write_master(folder: Path, data: MasterData) -> None:
 
 
 def write_template(folder: Path) -> None:
-    """Write both tables with nothing but their header line.
+    """Write both tables with nothing but their header line, and a table that explains the columns.
 
     :param folder: is made when it does not exist.
     :raises InputError: when a table exists there already: filled-in master data are never overwritten.
     """
-    present = [name for table in ("models", "batteries") for name in _candidates(table) if (folder / name).exists()]
+    present = [name for name in (*_files("models"), *_files("batteries"), WORKBOOK) if (folder / name).exists()]
     if present:
         raise InputError(f"{folder}: already holds {' and '.join(present)}; choose an empty folder for the template")
     write_master(folder, MasterData(models={}, batteries={}))
+    write_columns(folder / COLUMNS_FILE)
 
 
-def _candidates(table: str) -> tuple[str, str]:
-    return f"{table}.csv", f"{table}.json"
+def _files(table: str) -> tuple[str, str, str]:
+    return f"{table}.csv", f"{table}.json", f"{table}.xlsx"
 
 
 def _read_table(folder: Path, table: str, kind: type[Record], problems: list[str]) -> list[_Row[Record]]:
     """Read the valid records of one table and add what is wrong with the others to ``problems``."""
-    present = [folder / name for name in _candidates(table) if (folder / name).is_file()]
+    unreadable: list[str] = []
+    sheets = sheets_with(folder, table, unreadable)
+    texts = [folder / name for name in _files(table)[:2] if (folder / name).is_file()]
+    problems += unreadable
+    present = [*(path.name for path in texts), *(name for name, _ in sheets)]
+    if len(present) != 1 and not unreadable:
+        wanted = f"expected {', '.join(_files(table))} or a sheet {table} in {WORKBOOK}"
+        found = (
+            f"found {' and '.join(present)}; keep one"
+            if present
+            else "none is there; `master template` writes an empty one"
+        )
+        problems.append(f"{wanted}: {found}")
     if len(present) != 1:
-        found = "both are there; remove one" if present else "neither is there; `master template` writes an empty one"
-        problems.append(f"expected {' or '.join(_candidates(table))}: {found}")
         return []
-    path = present[0]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        problems.append(f"{path.name}, byte {error.start}: not UTF-8; save the table as 'CSV UTF-8'")
-        return []
-    read = _csv_rows if path.suffix == ".csv" else _json_rows
+    entries = _sheet_rows(*sheets[0], kind, problems) if sheets else _text_rows(texts[0], kind, problems)
     rows: list[_Row[Record]] = []
-    for place, values in read(path.name, text, kind, problems):
+    for place, values in entries:
         try:
             rows.append(_Row(place, kind.model_validate(values)))
         except ValidationError as error:
@@ -135,38 +144,57 @@ def _read_table(folder: Path, table: str, kind: type[Record], problems: list[str
     return rows
 
 
-def _csv_rows(name: str, text: str, kind: type[Frozen], problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _text_rows(path: Path, kind: type[Frozen], problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield place and values of each record of a CSV or JSON file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path.name}, byte {error.start}: not UTF-8; save the table as 'CSV UTF-8'")
+        return
+    if path.suffix == ".json":
+        yield from _json_rows(path.name, text, kind, problems)
+        return
+    try:
+        yield from _line_rows(path.name, csv_lines(path.name, text), kind, problems)
+    except csv.Error as error:
+        problems.append(f"{error}; is a quotation mark never closed?")
+
+
+def _sheet_rows(
+    name: str, lines: Lines, kind: type[Frozen], problems: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield place and values of each record of a sheet."""
+    try:
+        yield from _line_rows(name, lines, kind, problems)
+    except MeasurementError as error:
+        problems.append(f"{name}, {error.place}: {error.problem}")
+
+
+def _line_rows(
+    name: str, lines: Lines, kind: type[Frozen], problems: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield place and values of each line that has as many cells as the header."""
-    header_line = text.partition("\n")[0]
-    separator = ";" if header_line.count(";") > header_line.count(",") else ","
-    lines = csv.reader(StringIO(text), delimiter=separator)
-    header = [cell.strip() for cell in next(lines, [])]
-    header_problems = _header_problems(f"{name}, line 1", header, kind)
+    place, cells = next(lines.cells, (f"{name}, line 1", []))
+    header = [cell.strip() for cell in cells]
+    header_problems = _header_problems(place, header, kind)
     problems += header_problems
     if header_problems:
         return
-    before = lines.line_num
-    try:
-        records = [(lines.line_num, cells) for cells in lines]
-    except csv.Error as error:
-        problems.append(f"{name}, line {lines.line_num}: {error}; is a quotation mark never closed?")
-        return
-    for last_line, cells in records:
-        # A quoted cell may span lines: the record starts on the line after the one before it.
-        place, before = f"{name}, line {before + 1}", last_line
+    for place, cells in lines.cells:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
             problems.append(f"{place}: {len(cells)} cells, expected {len(header)} as in the header")
             continue
-        yield place, _cell_values(dict(zip(header, cells, strict=True)), kind, decimal_comma=separator == ";")
+        yield place, _cell_values(dict(zip(header, cells, strict=True)), kind, decimal_comma=lines.decimal_comma)
 
 
 def _cell_values(cells: Mapping[str, str], kind: type[Frozen], *, decimal_comma: bool) -> dict[str, Any]:
-    """Turn the texts of a CSV line into what the record's class takes; empty cells are left out."""
+    """Turn the texts of a line into what the record's class takes; empty cells are left out."""
     values: dict[str, Any] = {}
     for column, cell in cells.items():
-        text = cell.strip()
+        # A fleet repeats plants, addresses and models in each row; each text is held once.
+        text = sys.intern(cell.strip())
         if not text:
             continue
         if _is_list(kind, column):

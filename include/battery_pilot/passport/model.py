@@ -21,34 +21,79 @@ class Tier(StrEnum):
 class BatteryModel(Frozen):
     """Facts that all batteries of one model share; one row of the master-data table ``models``.
 
-    Units are in the names. A fact that is not known is ``None`` and stays out of the passport.
+    Units are in the names; descriptions and examples are those of the template. A fact that is not known is ``None`` and stays out of the passport.
     """
 
-    model_id: str
-    manufacturer_name: str
-    manufacturer_id: str
-    category: Literal["ev", "lmt", "industrial", "stationary"]
-    mass_kilogram: float = Field(gt=0)
-    warranty_months: int | None = Field(default=None, gt=0)
-    nominal_voltage_volt: float = Field(gt=0)
-    minimum_voltage_volt: float = Field(gt=0)
-    maximum_voltage_volt: float = Field(gt=0)
-    rated_capacity_ah: float = Field(gt=0)
-    certified_energy_kwh: float | None = Field(default=None, gt=0)
-    initial_round_trip_efficiency_percent: float | None = Field(default=None, gt=0, le=100)
-    round_trip_efficiency_at_half_life_percent: float | None = Field(default=None, gt=0, le=100)
-    initial_self_discharge_percent_per_month: float | None = Field(default=None, ge=0)
-    initial_cell_resistance_ohm: float | None = Field(default=None, gt=0)
-    initial_pack_resistance_ohm: float | None = Field(default=None, gt=0)
-    maximum_power_watt: float | None = Field(default=None, gt=0)
-    original_power_watt_at_80_percent_soc: float | None = Field(default=None, gt=0)
-    original_power_watt_at_20_percent_soc: float | None = Field(default=None, gt=0)
-    idle_temperature_minimum_celsius: float | None = None
-    idle_temperature_maximum_celsius: float | None = None
-    expected_lifetime_years: int | None = Field(default=None, gt=0)
-    expected_cycles: int | None = Field(default=None, gt=0)
-    exhaustion_threshold_percent: float | None = Field(default=None, gt=0, le=100)
-    cycle_life_test_c_rate: float | None = Field(default=None, gt=0)
+    model_id: str = Field(description="your name of the model, unique", examples=["NMC-60Ah"])
+    manufacturer_name: str = Field(description="name of the manufacturer", examples=["Cellworks GmbH"])
+    manufacturer_id: str = Field(
+        description="identifier of the manufacturer; a step in all identifiers of its batteries",
+        examples=["DE-CW-001"],
+    )
+    category: Literal["ev", "lmt", "industrial", "stationary"] = Field(
+        description="category of Regulation (EU) 2023/1542; decides what is mandatory", examples=["ev"]
+    )
+    mass_kilogram: float = Field(gt=0, description="mass", examples=[230.5])
+    warranty_months: int | None = Field(default=None, gt=0, description="warranty period", examples=[96])
+    nominal_voltage_volt: float = Field(gt=0, description="nominal voltage", examples=[360])
+    minimum_voltage_volt: float = Field(
+        gt=0, description="end of a full discharge; below it begins a deep discharge", examples=[270]
+    )
+    maximum_voltage_volt: float = Field(
+        gt=0, description="end of a full charge; above it begins an overcharge", examples=[410]
+    )
+    rated_capacity_ah: float = Field(
+        gt=0, description="rated capacity; capacity fade and full equivalent cycles refer to it", examples=[60]
+    )
+    certified_energy_kwh: float | None = Field(
+        default=None, gt=0, description="certified usable energy", examples=[18.8]
+    )
+    initial_round_trip_efficiency_percent: float | None = Field(
+        default=None, gt=0, le=100, description="round-trip efficiency at begin of life", examples=[96]
+    )
+    round_trip_efficiency_at_half_life_percent: float | None = Field(
+        default=None, gt=0, le=100, description="round-trip efficiency at half of the cycle life", examples=[94]
+    )
+    initial_self_discharge_percent_per_month: float | None = Field(
+        default=None, ge=0, description="self-discharge at begin of life", examples=[2]
+    )
+    initial_cell_resistance_ohm: float | None = Field(
+        default=None,
+        gt=0,
+        description="internal resistance of a cell at begin of life; the resistance increase refers to it",
+        examples=[0.0011],
+    )
+    initial_pack_resistance_ohm: float | None = Field(
+        default=None, gt=0, description="internal resistance of the pack at begin of life", examples=[0.1]
+    )
+    maximum_power_watt: float | None = Field(
+        default=None, gt=0, description="maximum permitted power", examples=[125000]
+    )
+    original_power_watt_at_80_percent_soc: float | None = Field(
+        default=None,
+        gt=0,
+        description="power capability at begin of life, at 80 % state of charge",
+        examples=[120000],
+    )
+    original_power_watt_at_20_percent_soc: float | None = Field(
+        default=None, gt=0, description="power capability at begin of life, at 20 % state of charge", examples=[90000]
+    )
+    idle_temperature_minimum_celsius: float | None = Field(
+        default=None,
+        description="lower end of the idle temperature range; times below it are counted",
+        examples=[-20],
+    )
+    idle_temperature_maximum_celsius: float | None = Field(
+        default=None, description="upper end of the idle temperature range; times above it are counted", examples=[45]
+    )
+    expected_lifetime_years: int | None = Field(default=None, gt=0, description="expected lifetime", examples=[12])
+    expected_cycles: int | None = Field(default=None, gt=0, description="expected number of cycles", examples=[1500])
+    exhaustion_threshold_percent: float | None = Field(
+        default=None, gt=0, le=100, description="capacity threshold for exhaustion", examples=[70]
+    )
+    cycle_life_test_c_rate: float | None = Field(
+        default=None, gt=0, description="C-rate of the cycle-life test", examples=[0.5]
+    )
 
     def ratings(self) -> Ratings:
         """Return the rated values that the condition's metrics refer to."""
@@ -58,21 +103,44 @@ class BatteryModel(Frozen):
 class BatteryItem(Frozen):
     """Facts of one battery; one row of the master-data table ``batteries``."""
 
-    battery_id: str
-    model_id: str
-    serial_number: str
-    manufactured_on: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
-    put_into_service_on: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
-    facility_id: str
-    operator_id: str | None = None
-    status: Literal["Original", "Repurposed", "Reused", "Remanufactured", "Waste"] = "Original"
-    street: str
-    zip_code: str
-    city: str
-    country_code: str = Field(pattern=r"^[A-Z]{2}$")
-    marking_names: tuple[str, ...] = ("CE",)
-    declaration_of_conformity_ids: tuple[str, ...] = ()
-    test_report_ids: tuple[str, ...] = ()
+    battery_id: str = Field(
+        description="your name of the battery, unique; files are found by it", examples=["PACK-17"]
+    )
+    model_id: str = Field(description="a model of the table models", examples=["NMC-60Ah"])
+    serial_number: str = Field(description="serial number, unique within a manufacturer", examples=["CW-2026-000017"])
+    manufactured_on: str = Field(
+        pattern=r"^\d{4}-\d{2}-\d{2}$", description="date of manufacture", examples=["2026-01-31"]
+    )
+    put_into_service_on: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="date of putting into service",
+        examples=["2026-03-02"],
+    )
+    facility_id: str = Field(description="identifier of the plant", examples=["DE-CW-PLANT-1"])
+    operator_id: str | None = Field(
+        default=None,
+        description="identifier of the economic operator; without it the manufacturer counts",
+        examples=["DE-EO-7"],
+    )
+    status: Literal["Original", "Repurposed", "Reused", "Remanufactured", "Waste"] = Field(
+        default="Original", description="status of Regulation (EU) 2023/1542", examples=["Original"]
+    )
+    street: str = Field(description="street and number of the manufacturer's address", examples=["Werkstrasse 1"])
+    zip_code: str = Field(description="postal code of the manufacturer's address", examples=["01067"])
+    city: str = Field(description="city of the manufacturer's address", examples=["Dresden"])
+    country_code: str = Field(
+        pattern=r"^[A-Z]{2}$",
+        description="country of the manufacturer's address, two capital letters",
+        examples=["DE"],
+    )
+    marking_names: tuple[str, ...] = Field(default=("CE",), description="markings", examples=[("CE", "WEEE")])
+    declaration_of_conformity_ids: tuple[str, ...] = Field(
+        default=(), description="document identifiers of the declarations of conformity", examples=[("DOC-2026-7",)]
+    )
+    test_report_ids: tuple[str, ...] = Field(
+        default=(), description="document identifiers of test reports", examples=[("UN38.3-7", "IEC-62660-2-11")]
+    )
 
 
 class Prediction(Frozen):

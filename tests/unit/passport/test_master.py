@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -208,14 +209,18 @@ def test_broken_json_is_reported_with_its_line(tmp_path: Path) -> None:
 def test_a_missing_table_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "models.csv").write_text(table(MODEL))
     assert problems(tmp_path) == [
-        "expected batteries.csv or batteries.json: neither is there; `master template` writes an empty one"
+        "expected batteries.csv, batteries.json, batteries.xlsx or a sheet batteries in master.xlsx: none is there; "
+        "`master template` writes an empty one"
     ]
 
 
 def test_a_table_in_two_forms_is_refused(tmp_path: Path) -> None:
     write(tmp_path, table(MODEL), table(BATTERY))
     (tmp_path / "models.json").write_text("[]")
-    assert problems(tmp_path) == ["expected models.csv or models.json: both are there; remove one"]
+    assert problems(tmp_path) == [
+        "expected models.csv, models.json, models.xlsx or a sheet models in master.xlsx: "
+        "found models.csv and models.json; keep one"
+    ]
 
 
 def test_the_template_is_a_readable_empty_master_table(tmp_path: Path) -> None:
@@ -230,3 +235,35 @@ def test_the_template_never_overwrites_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"already holds models\.csv and batteries\.csv"):
         write_template(tmp_path)
     assert read_master(tmp_path).batteries
+
+
+def test_the_template_explains_each_column_with_an_example_that_is_valid(tmp_path: Path) -> None:
+    write_template(tmp_path)
+    with (tmp_path / "columns.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    for table_name, kind in (("models", BatteryModel), ("batteries", BatteryItem)):
+        columns = {line["column"]: line for line in lines if line["table"] == table_name}
+        assert list(columns) == list(kind.model_fields)
+        assert all(line["meaning"] and line["allowed"] for line in columns.values())
+        assert [name for name, line in columns.items() if line["required"] == "yes"] == [
+            name for name, field in kind.model_fields.items() if field.is_required()
+        ]
+    for name, unit in {
+        "mass_kilogram": "kg",
+        "round_trip_efficiency_at_half_life_percent": "%",
+        "original_power_watt_at_80_percent_soc": "W",
+        "initial_self_discharge_percent_per_month": "%/month",
+        "category": "",
+    }.items():
+        assert next(line["unit"] for line in lines if line["column"] == name) == unit
+
+
+def test_tables_of_the_examples_of_the_template_can_be_read(tmp_path: Path) -> None:
+    write_template(tmp_path)
+    with (tmp_path / "columns.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    for name in ("models", "batteries"):
+        own = {line["column"]: line["example"] for line in lines if line["table"] == name}
+        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([own.keys(), own.values()])
+    assert read_master(tmp_path).batteries["PACK-17"].test_report_ids == ("UN38.3-7", "IEC-62660-2-11")
