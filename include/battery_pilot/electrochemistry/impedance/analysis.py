@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battery_pilot.electrochemistry.impedance.fit import CircuitFit, fit_circuit
+from battery_pilot.electrochemistry.impedance.fit import fit_circuit
 from battery_pilot.electrochemistry.impedance.kramers_kronig import KramersKronig, linear_kramers_kronig
 from battery_pilot.electrochemistry.impedance.spectrum import Complexes, Floats, checked_spectrum
-from battery_pilot.electrochemistry.impedance.starts import zero_crossing_ohm
+from battery_pilot.electrochemistry.impedance.starts import zero_crossing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
+
+    from battery_pilot.electrochemistry.impedance.fitted import CircuitFit
 
 AC_FREQUENCY_HERTZ = 1000.0
 """Where the AC resistance of a cell is taken (IEC 61960-3, clause on AC internal resistance)."""
@@ -33,6 +35,7 @@ class SpectrumAnalysis:
     :param ohmic_resistance_ohm: real impedance where the spectrum crosses the real axis at high frequency.
     :param ohmic_resistance_method: ``zero crossing`` (interpolated) or ``fitted series resistance`` (spectra that end
         before the axis).
+    :param ohmic_frequency_hertz: where the spectrum crosses the axis, interpolated; ``None`` for a fitted resistance.
     :param polarisation_resistance_ohm: sum of the resistances of the fitted arcs.
     :param ac_resistance_ohm: real impedance at 1 kHz, interpolated in the logarithm of the frequency.
     :param absent: name of each resistance that is ``None`` to the reason.
@@ -42,6 +45,7 @@ class SpectrumAnalysis:
     fit: CircuitFit
     ohmic_resistance_ohm: float | None
     ohmic_resistance_method: str | None
+    ohmic_frequency_hertz: float | None
     polarisation_resistance_ohm: float | None
     ac_resistance_ohm: float | None
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -61,9 +65,14 @@ def analyse_spectrum(
     :raises CircuitError: the circuit string cannot be parsed.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    fit = fit_circuit(frequency, impedance, circuit)
+    validity = linear_kramers_kronig(frequency, impedance)
+    return concluded(frequency, impedance, validity, fit_circuit(frequency, impedance, circuit))
+
+
+def concluded(frequency: Floats, impedance: Complexes, validity: KramersKronig, fit: CircuitFit) -> SpectrumAnalysis:
+    """Read off the resistances of a tested and fitted spectrum, which is in order of falling frequency."""
     absent: dict[str, str] = {}
-    ohmic, method = _ohmic(impedance, fit)
+    ohmic, method, crossing_hertz = _ohmic(frequency, impedance, fit)
     if ohmic is None:
         absent["ohmic_resistance_ohm"] = "the spectrum does not reach the real axis and no circuit fits it"
     polarisation = _polarisation(fit)
@@ -77,10 +86,11 @@ def analyse_spectrum(
             f"the spectrum spans {frequency[-1]:g}..{frequency[0]:g} Hz, which does not include 1 kHz"
         )
     return SpectrumAnalysis(
-        validity=linear_kramers_kronig(frequency, impedance),
+        validity=validity,
         fit=fit,
         ohmic_resistance_ohm=ohmic,
         ohmic_resistance_method=method,
+        ohmic_frequency_hertz=crossing_hertz,
         polarisation_resistance_ohm=polarisation,
         ac_resistance_ohm=ac,
         absent=absent,
@@ -96,6 +106,7 @@ def to_json(analysis: SpectrumAnalysis) -> dict[str, object]:
             "mu": validity.mu,
             "max_residual_percent": validity.max_residual_percent,
             "valid": validity.valid,
+            "trusted_hertz": None if validity.trusted_hertz is None else list(validity.trusted_hertz),
         },
         "circuit": {
             "string": fit.circuit,
@@ -104,24 +115,27 @@ def to_json(analysis: SpectrumAnalysis) -> dict[str, object]:
                 for name, p in fit.parameters.items()
             },
             "relative_rmse": fit.relative_rmse,
+            "aic": fit.aic,
         },
         "ohmic_resistance_ohm": analysis.ohmic_resistance_ohm,
         "ohmic_resistance_method": analysis.ohmic_resistance_method,
+        "ohmic_frequency_hertz": analysis.ohmic_frequency_hertz,
         "polarisation_resistance_ohm": analysis.polarisation_resistance_ohm,
         "ac_resistance_ohm": analysis.ac_resistance_ohm,
         "absent": dict(analysis.absent),
     }
 
 
-def _ohmic(impedance: Complexes, fit: CircuitFit) -> tuple[float | None, str | None]:
-    """Return the ohmic resistance and how it was found."""
-    crossing = zero_crossing_ohm(impedance)
+def _ohmic(frequency: Floats, impedance: Complexes, fit: CircuitFit) -> tuple[float | None, str | None, float | None]:
+    """Return the ohmic resistance, how it was found, and at which frequency."""
+    crossing = zero_crossing(frequency, impedance)
     if crossing is not None:
-        return crossing, "zero crossing"
+        resistance, crossing_hertz = crossing
+        return resistance, "zero crossing", crossing_hertz
     series = [fit.parameters[name].value for name in fit.series_resistances]
     if series and fit.relative_rmse <= MAXIMUM_RELATIVE_RMSE:
-        return sum(series), "fitted series resistance"
-    return None, None
+        return sum(series), "fitted series resistance", None
+    return None, None, None
 
 
 def _polarisation(fit: CircuitFit) -> float | None:

@@ -1,111 +1,30 @@
 """Equivalent circuits: strings such as ``L0-R0-p(R1,CPE1)-p(R2,CPE2)-Wo1`` and their impedance.
 
-``-`` puts elements in series, ``p(a,b,…)`` in parallel; both nest. With the angular frequency w:
-
-======= ============================== ======================== ==========================================
-element parameters                     units                    impedance
-======= ============================== ======================== ==========================================
-R1      R1                             ohm                      R
-C1      C1                             F                        1 / (jwC)
-L1      L1                             H                        jwL
-CPE1    CPE1_Q, CPE1_alpha             ohm^-1 s^alpha, 1        1 / (Q (jw)^alpha)
-W1      W1                             ohm s^-1/2               sigma (1 - j) / sqrt(w): semi-infinite
-Wo1     Wo1_R, Wo1_tau                 ohm, s                   R coth(sqrt(jw tau)) / sqrt(jw tau): open
-Ws1     Ws1_R, Ws1_tau                 ohm, s                   R tanh(sqrt(jw tau)) / sqrt(jw tau): short
-======= ============================== ======================== ==========================================
-
-E. Barsoukov, J. R. Macdonald (eds.), "Impedance Spectroscopy", 3rd edition, Wiley 2018, chapter 2.
+``-`` puts elements in series, ``p(a,b,…)`` in parallel; both nest. The elements and their parameters are those of
+:mod:`~battery_pilot.electrochemistry.impedance.elements`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from battery_pilot.electrochemistry.impedance.elements import KINDS, Frequencies, frequencies
 from battery_pilot.electrochemistry.impedance.spectrum import Complexes, Floats
 from battery_pilot.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import ArrayLike
-
-Response = tuple[Complexes, tuple[Complexes, ...]]
-"""Impedance of an element and its derivatives to the logarithm of each parameter."""
 
 
 class CircuitError(InputError):
     """A circuit string that cannot be understood."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of element.
-
-    :param suffixes: what distinguishes its parameters' names; empty for a single parameter.
-    :param units: unit of each parameter.
-    :param respond: impedance and derivatives, from jw (shape (n,)) and the parameters.
-    """
-
-    suffixes: tuple[str, ...]
-    units: tuple[str, ...]
-    respond: Callable[..., Response]
-
-
-def _resistor(jw: Complexes, resistance: float) -> Response:
-    z = np.full_like(jw, resistance)
-    return z, (z,)
-
-
-def _capacitor(jw: Complexes, capacitance: float) -> Response:
-    z = 1 / (jw * capacitance)
-    return z, (-z,)
-
-
-def _inductor(jw: Complexes, inductance: float) -> Response:
-    z = jw * inductance
-    return z, (z,)
-
-
-def _constant_phase(jw: Complexes, q: float, alpha: float) -> Response:
-    logarithm = np.log(jw)
-    z = np.exp(-alpha * logarithm) / q
-    return z, (-z, -alpha * logarithm * z)
-
-
-def _warburg(jw: Complexes, sigma: float) -> Response:
-    # (1 - j) / sqrt(w) = sqrt(2 / (jw))
-    z = sigma * np.sqrt(2 / jw)
-    return z, (z,)
-
-
-def _warburg_open(jw: Complexes, resistance: float, tau: float) -> Response:
-    root = np.sqrt(jw * tau)
-    coth = 1 / np.tanh(root)
-    z = resistance * coth / root
-    return z, (z, resistance / 2 * (1 - coth**2 - coth / root))
-
-
-def _warburg_short(jw: Complexes, resistance: float, tau: float) -> Response:
-    root = np.sqrt(jw * tau)
-    tanh = np.tanh(root)
-    z = resistance * tanh / root
-    return z, (z, resistance / 2 * (1 - tanh**2 - tanh / root))
-
-
-KINDS: dict[str, Kind] = {
-    "R": Kind(("",), ("ohm",), _resistor),
-    "C": Kind(("",), ("F",), _capacitor),
-    "L": Kind(("",), ("H",), _inductor),
-    "CPE": Kind(("_Q", "_alpha"), ("ohm^-1 s^alpha", "1"), _constant_phase),
-    "W": Kind(("",), ("ohm s^-1/2",), _warburg),
-    "Wo": Kind(("_R", "_tau"), ("ohm", "s"), _warburg_open),
-    "Ws": Kind(("_R", "_tau"), ("ohm", "s"), _warburg_short),
-}
-"""Element letters and their behaviour."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +50,7 @@ class Group:
 Node = Element | Group
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Circuit:
     """A parsed circuit.
 
@@ -156,29 +75,66 @@ class Circuit:
                 f"circuit {self.string}: parameters given: {', '.join(sorted(values)) or 'none'}; "
                 f"expected: {', '.join(self.units)}"
             )
-        ordered = np.array([values[name] for name in self.units])
-        return self.respond(np.asarray(frequency_hertz, dtype=np.float64), ordered)[0]
-
-    def respond(self, frequency_hertz: Floats, values: Floats) -> tuple[Complexes, Complexes]:
-        """Return the impedance, shape (n,), and its derivatives to the parameters' logarithms, shape (parameters, n)."""
-        derivatives = np.empty((values.size, frequency_hertz.size), dtype=np.complex128)
-        return _respond(self.root, 2j * np.pi * frequency_hertz, values, derivatives), derivatives
-
-
-def _respond(node: Node, jw: Complexes, values: Floats, derivatives: Complexes) -> Complexes:
-    """Return the impedance of a node and write its rows of the derivatives."""
-    if isinstance(node, Element):
-        z, rows = KINDS[node.kind].respond(jw, *values[node.start : node.stop])
-        derivatives[node.start : node.stop] = rows
+        ordered = np.array([[values[name] for name in self.units]], dtype=np.float64)
+        z: Complexes = self.respond(frequencies(np.asarray(frequency_hertz, dtype=np.float64)), ordered)[0][0]
         return z
-    impedances = [_respond(member, jw, values, derivatives) for member in node.members]
+
+    def respond(self, at: Frequencies, values: Floats, weights: Floats | float = 1.0) -> tuple[Complexes, Complexes]:
+        """Return the impedance and its derivatives to the parameters' logarithms for n sets of parameters at once.
+
+        :param at: the grid of f frequencies.
+        :param values: the parameters in the order of ``units``, shape (n, parameters), greater than 0.
+        :param weights: factor of the derivatives (not of the impedance), shape (n, f).
+        :return: shapes (n, f) and (n, parameters, f).
+        """
+        known: dict[int, _Known] = {}
+        z = np.empty((values.shape[0], at.omega.size), dtype=np.complex128)
+        z[...] = _respond(self.root, at, values[:, :, None], known)
+        derivatives = np.empty((*values.shape, at.omega.size), dtype=np.complex128)
+        _derive(self.root, weights, known, derivatives)
+        return z, derivatives
+
+
+def member_impedances(circuit: Circuit, at: Frequencies, values: Floats) -> list[Complexes]:
+    """Return the impedance of each member of the outer series, shape (n, f) each, as in :meth:`Circuit.respond`."""
+    shape = (values.shape[0], at.omega.size)
+    return [np.broadcast_to(_respond(one, at, values[:, :, None], {}), shape) for one in circuit.root.members]
+
+
+_Known = tuple[Complexes, tuple[Complexes | float, ...]]
+"""Of an element: z and d ln(z) / d ln(parameter); of a parallel group: its z and 1 / z of each member."""
+
+
+def _respond(node: Node, at: Frequencies, values: Floats, known: dict[int, _Known]) -> Complexes:
+    """Return the impedance of a node, shape (n, f) or (n, 1), and note what the derivatives need."""
+    if isinstance(node, Element):
+        z, slopes = KINDS[node.kind].respond(at, *(values[:, index] for index in range(node.start, node.stop)))
+        known[id(node)] = z, slopes
+        return z
+    impedances = [_respond(member, at, values, known) for member in node.members]
     if not node.parallel:
-        series: Complexes = np.sum(impedances, axis=0)
-        return series
-    total: Complexes = 1 / np.sum([1 / z for z in impedances], axis=0)
-    for member, z in zip(node.members, impedances, strict=True):
-        derivatives[member.start : member.stop] *= (total / z) ** 2
+        return sum(impedances[1:], start=impedances[0])
+    inverses = [1 / z for z in impedances]
+    total: Complexes = 1 / sum(inverses[1:], start=inverses[0])
+    known[id(node)] = total, tuple(inverses)
     return total
+
+
+def _derive(node: Node, factor: Complexes | float, known: dict[int, _Known], derivatives: Complexes) -> None:
+    """Write the rows of a node's parameters; ``factor`` is the derivative of the whole to the node's impedance."""
+    if isinstance(node, Element):
+        z, slopes = known[id(node)]
+        outer = factor * z
+        for index, slope in enumerate(slopes, node.start):
+            np.multiply(outer, slope, out=derivatives[:, index])
+    elif node.parallel:
+        total, inverses = known[id(node)]
+        for member, inverse in zip(node.members, inverses, strict=True):
+            share = total * inverse
+            _derive(member, factor * (share * share), known, derivatives)
+    else:
+        for member in node.members:
+            _derive(member, factor, known, derivatives)
 
 
 def elements(node: Node) -> Iterator[Element]:
@@ -190,8 +146,9 @@ def elements(node: Node) -> Iterator[Element]:
             yield from elements(member)
 
 
+@lru_cache(maxsize=256)
 def parse_circuit(string: str) -> Circuit:
-    """Parse a circuit string.
+    """Parse a circuit string; the same string gives the same object.
 
     :param string: for example ``R0-p(R1,C1-W1)``; blanks are ignored.
     :raises CircuitError: the string breaks the grammar; the message names the position, counted from 1.
@@ -206,7 +163,7 @@ def parse_circuit(string: str) -> Circuit:
 class _Parser:
     """Recursive descent over the grammar ``series = part ('-' part)*; part = element | 'p(' series (',' series)+ ')'``."""
 
-    _element = re.compile(r"(CPE|Wo|Ws|W|R|C|L)(\d+)")
+    _element = re.compile(r"(Zarc|CPE|Wo|Ws|W|R|C|L|G)(\d+)")
 
     def __init__(self, string: str) -> None:
         self.string = string
@@ -221,16 +178,21 @@ class _Parser:
             members.append(self._part())
         return Group(False, tuple(members), start, len(self.units))
 
+    def _branch(self) -> Node:
+        """Return a branch of a parallel group; a single member needs no group of its own."""
+        branch = self.series()
+        return branch if len(branch.members) > 1 else branch.members[0]
+
     def _part(self) -> Node:
         if not self._accept("p"):
             return self._leaf()
         start = len(self.units)
         self._expect("(")
-        members = [self.series()]
+        members = [self._branch()]
         self._expect(",")
-        members.append(self.series())
+        members.append(self._branch())
         while self._accept(","):
-            members.append(self.series())
+            members.append(self._branch())
         self._expect(")")
         return Group(True, tuple(members), start, len(self.units))
 

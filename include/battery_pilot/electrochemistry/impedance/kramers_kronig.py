@@ -1,20 +1,33 @@
-"""The linear Kramers-Kronig test, which tells whether a spectrum is that of a linear, stable and causal system.
+"""Linear Kramers-Kronig tests, which tell whether a spectrum is that of a linear, stable and causal system.
 
-M. Schoenleber, D. Klotz, E. Ivers-Tiffee, "A Method for Improving the Robustness of linear Kramers-Kronig Validity
-Tests", Electrochimica Acta 131 (2014) 20-27, doi:10.1016/j.electacta.2014.01.034.
+Two choices of the number M of RC elements: as few as do not fit noise yet (M. Schoenleber, D. Klotz, E. Ivers-Tiffee, "A
+Method for Improving the Robustness of linear Kramers-Kronig Validity Tests", Electrochimica Acta 131 (2014) 20-27,
+doi:10.1016/j.electacta.2014.01.034), or a fixed number (B. A. Boukamp, "A Linear Kronig-Kramers Transform Test for
+Immittance Data Validation", Journal of the Electrochemical Society 142 (1995) 1885-1894, doi:10.1149/1.2044210).
+
+All spectra of one frequency grid share the columns of the model, which are computed once for a grid and an M. Weighted for
+a spectrum, they are factorised (QR) rather than multiplied into normal equations, which would lose the digits that close
+time constants and a modulus over many decades need.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battery_pilot.electrochemistry.impedance.spectrum import Complexes, Floats, checked_spectrum
+from battery_pilot.electrochemistry.impedance.spectrum import (
+    MINIMUM_POINTS,
+    Complexes,
+    Floats,
+    checked_spectra,
+    checked_spectrum,
+)
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 MAXIMUM_RESIDUAL_PERCENT = 1.0
 r"""A spectrum is valid while no residual exceeds this share of \|Z\|.
@@ -26,6 +39,9 @@ rLKK name 1..2 %): the noise of a good instrument stays well below it, drift and
 ELEMENTS_PER_DECADE = 3
 """Smallest density of time constants; fixed, so that it does not follow the outcome for a spectrum."""
 
+MOST_ELEMENTS_PER_DECADE = 10
+"""Closer time constants differ by less than any spectrum, and soon by less than double precision, can tell."""
+
 
 @dataclass(frozen=True, eq=False)
 class KramersKronig:
@@ -36,7 +52,10 @@ class KramersKronig:
     :param residual_real: real part of (measured - modelled) / \|measured\|, by falling frequency.
     :param residual_imaginary: the same for the imaginary part.
     :param max_residual_percent: largest absolute value of both, percent of \|Z\|.
-    :param valid: whether it is at most :data:`MAXIMUM_RESIDUAL_PERCENT`.
+    :param chi_squared: sum of the squares of both (Boukamp's pseudo chi-squared).
+    :param valid: whether the largest one is at most :data:`MAXIMUM_RESIDUAL_PERCENT`.
+    :param trusted_hertz: lowest and highest frequency of the longest run of points that all meet that limit; ``None``
+        when it has fewer than 8 points. The whole range for a valid spectrum.
     """
 
     elements: int
@@ -44,7 +63,9 @@ class KramersKronig:
     residual_real: Floats
     residual_imaginary: Floats
     max_residual_percent: float
+    chi_squared: float
     valid: bool
+    trusted_hertz: tuple[float, float] | None
 
 
 def linear_kramers_kronig(
@@ -52,63 +73,168 @@ def linear_kramers_kronig(
     impedance_ohm: ArrayLike,
     *,
     mu_threshold: float = 0.85,
+    minimum_elements: int | None = None,
     maximum_elements: int = 50,
     add_capacitance: bool = True,
     add_inductance: bool = True,
 ) -> KramersKronig:
-    """Test a spectrum by a linear fit of M RC elements, which satisfy the Kramers-Kronig relations by construction.
+    """Test a spectrum after Schoenleber, by a linear fit of M RC elements that satisfy the relations by construction.
 
     M grows until ``mu`` falls to the threshold: fewer elements underfit, more of them fit the noise. Unlike the paper's
     it starts at :data:`ELEMENTS_PER_DECADE`, because a coarse model of a narrow arc ripples, which gives negative
     resistances as well and would end the search with large residuals for a sound spectrum.
 
-    :param frequency_hertz: frequencies, shape (n,), Hz, in any order.
-    :param impedance_ohm: complex impedance, shape (n,), ohm.
+    :param frequency_hertz: frequencies, shape (f,), Hz, in any order.
+    :param impedance_ohm: complex impedance, shape (f,), ohm.
     :param mu_threshold: where to stop, 0..1; the paper proposes 0.85.
-    :param maximum_elements: upper limit of M; the number of points limits it as well.
+    :param minimum_elements: where M starts; ``None`` for :data:`ELEMENTS_PER_DECADE`, 1 for the paper's search.
+    :param maximum_elements: upper limit of M; the number of points and :data:`MOST_ELEMENTS_PER_DECADE` limit it too.
     :param add_capacitance: add a series capacitance, for spectra whose imaginary part does not return to zero at low
         frequency (cells do not).
     :param add_inductance: add a series inductance (leads).
     :raises AnalysisError: see :func:`~battery_pilot.electrochemistry.impedance.spectrum.checked_spectrum`.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    omega = 2 * np.pi * frequency
-    modulus = np.abs(impedance)
-    fixed: list[Complexes] = [np.ones_like(omega, dtype=np.complex128)]
-    if add_capacitance:
-        fixed.append(1 / (1j * omega))
-    if add_inductance:
-        fixed.append(1j * omega)
+    extras = (add_capacitance, add_inductance)
+    return _search(frequency, impedance[None], mu_threshold, minimum_elements, maximum_elements, extras)[0]
+
+
+def linear_kramers_kronig_batch(
+    frequency_hertz: ArrayLike,
+    impedance_ohm: ArrayLike,
+    *,
+    mu_threshold: float = 0.85,
+    minimum_elements: int | None = None,
+    maximum_elements: int = 50,
+    add_capacitance: bool = True,
+    add_inductance: bool = True,
+) -> list[KramersKronig]:
+    """Test many spectra of one frequency grid at once; the results are those of :func:`linear_kramers_kronig`.
+
+    :param impedance_ohm: complex impedance, one spectrum per row, shape (n, f), ohm, finite and not zero.
+    :return: one outcome per row.
+    :raises AnalysisError: the shapes do not belong together or the frequencies are unusable.
+    """
+    frequency, impedance = checked_spectra(frequency_hertz, impedance_ohm)
+    extras = (add_capacitance, add_inductance)
+    return _search(frequency, impedance, mu_threshold, minimum_elements, maximum_elements, extras)
+
+
+def fixed_kramers_kronig(
+    frequency_hertz: ArrayLike,
+    impedance_ohm: ArrayLike,
+    *,
+    elements: int | None = None,
+    add_capacitance: bool = True,
+    add_inductance: bool = True,
+) -> KramersKronig:
+    """Test a spectrum after Boukamp, with a number of RC elements that does not depend on the spectrum.
+
+    With one element per point it is the most tolerant test: what fails it is not explained by any passive circuit.
+
+    :param elements: number of RC elements; ``None`` for one per point, limited as in :func:`linear_kramers_kronig`.
+    :raises AnalysisError: see :func:`~battery_pilot.electrochemistry.impedance.spectrum.checked_spectrum`.
+    """
+    frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
+    extras = (add_capacitance, add_inductance)
+    count = frequency.size if elements is None else elements
+    return _search(frequency, impedance[None], -np.inf, count, count, extras)[0]
+
+
+def _search(
+    frequency: Floats,
+    impedance: Complexes,
+    mu_threshold: float,
+    minimum_elements: int | None,
+    maximum_elements: int,
+    extras: tuple[bool, bool],
+) -> list[KramersKronig]:
+    """Raise M for each spectrum until its ``mu`` falls to the threshold."""
+    decades = float(np.log10(frequency[0] / frequency[-1]))
     # An underdetermined fit has zero residuals and proves nothing: keep fewer unknowns than points.
-    most = max(1, min(maximum_elements, frequency.size - len(fixed)))
-    least = max(1, min(most, round(ELEMENTS_PER_DECADE * np.log10(frequency[0] / frequency[-1]))))
-    for elements in range(least, most + 1):
-        time_constants = np.geomspace(1 / omega[0], 1 / omega[-1], elements)
-        arcs = 1 / (1 + 1j * np.outer(omega, time_constants))
-        result = _fitted(np.column_stack([arcs, *fixed]) / modulus[:, None], impedance / modulus, elements)
-        if result.mu <= mu_threshold:
+    limit = min(frequency.size - 1 - sum(extras), max(1, round(MOST_ELEMENTS_PER_DECADE * decades)))
+    most = max(1, min(maximum_elements, limit))
+    least = round(ELEMENTS_PER_DECADE * decades) if minimum_elements is None else minimum_elements
+    grid = frequency.tobytes()
+    found: dict[int, KramersKronig] = {}
+    rows = np.arange(impedance.shape[0])
+    for elements in range(max(1, min(most, least)), most + 1):
+        residual, mu = _fitted(_columns(grid, elements, *extras), elements, impedance[rows])
+        done = (mu <= mu_threshold) | (elements == most)
+        for row, one, value in zip(rows[done].tolist(), residual[done], mu[done].tolist(), strict=True):
+            found[row] = _judged(frequency, elements, value, one)
+        rows = rows[~done]
+        if rows.size == 0:
             break
-    return result
+    return [found[row] for row in range(impedance.shape[0])]
 
 
-def _fitted(matrix: Complexes, target: Complexes, elements: int) -> KramersKronig:
-    """Fit the columns of a model, of which the first ones are RC elements, and judge the residuals."""
-    solution = np.linalg.lstsq(_stacked(matrix), _stacked(target), rcond=None)[0]
-    residual = target - matrix @ solution
-    largest = 100 * float(max(np.abs(residual.real).max(), np.abs(residual.imag).max()))
-    mu = _mu(solution[:elements])
-    return KramersKronig(elements, mu, residual.real, residual.imag, largest, largest <= MAXIMUM_RESIDUAL_PERCENT)
+@lru_cache(maxsize=128)
+def _columns(grid: bytes, elements: int, capacitance: bool, inductance: bool) -> Floats:
+    """Return the model for the bytes of a frequency grid, shape (2 f, k), real parts above imaginary ones.
+
+    Its first columns are the RC elements.
+    """
+    omega = 2 * np.pi * np.frombuffer(grid)
+    time_constants = np.geomspace(1 / omega[0], 1 / omega[-1], elements)
+    parts = [1 / (1 + 1j * np.outer(omega, time_constants)), np.ones((omega.size, 1))]
+    if capacitance:
+        parts.append(1 / (1j * omega[:, None]))
+    if inductance:
+        parts.append(1j * omega[:, None])
+    matrix = np.concatenate(parts, axis=1)
+    return np.concatenate([matrix.real, matrix.imag])
 
 
-def _stacked(values: Complexes) -> Floats:
-    """Real parts above imaginary parts: the complex fit as a real one."""
-    return np.concatenate([values.real, values.imag])
+def _fitted(columns: Floats, elements: int, impedance: Complexes) -> tuple[Complexes, Floats]:
+    """Return the relative residuals, shape (n, f), and mu, shape (n,), of the fits to impedances, shape (n, f)."""
+    modulus = np.abs(impedance)
+    weights = 1 / np.concatenate([modulus, modulus], axis=1)
+    target = (np.concatenate([impedance.real, impedance.imag], axis=1) * weights)[:, :, None]
+    weighted = columns * weights[:, :, None]
+    length = np.linalg.norm(weighted, axis=1, keepdims=True)
+    orthogonal, triangle = np.linalg.qr(weighted / length)
+    shares = orthogonal.transpose(0, 2, 1) @ target
+    residual = (target - orthogonal @ shares)[:, :, 0]
+    # Columns that rounding makes equal must not divide by zero.
+    diagonal = np.einsum("nkk->nk", triangle)
+    diagonal += np.where(np.abs(diagonal) < np.finfo(float).eps, np.finfo(float).eps, 0)
+    resistances = np.linalg.solve(triangle, shares)[:, :elements, 0] / length[:, 0, :elements]
+    points = impedance.shape[1]
+    return residual[:, :points] + 1j * residual[:, points:], _mu(resistances)
 
 
-def _mu(resistances: Floats) -> float:
-    """How far the resistances are from all being positive: the paper's measure of overfitting."""
-    positive = float(resistances[resistances >= 0].sum())
-    negative = float(-resistances[resistances < 0].sum())
-    if positive == 0:
-        return 0.0
-    return 1 - negative / positive
+def _mu(resistances: Floats) -> Floats:
+    """How far the resistances, shape (n, M), are from all being positive: the paper's measure of overfitting."""
+    positive = np.where(resistances >= 0, resistances, 0).sum(axis=1)
+    negative = np.where(resistances < 0, -resistances, 0).sum(axis=1)
+    mu: Floats = np.where(positive > 0, 1 - negative / np.where(positive > 0, positive, 1.0), 0.0)
+    return mu
+
+
+def _judged(frequency: Floats, elements: int, mu: float, residual: Complexes) -> KramersKronig:
+    """Compare the residuals with the limit."""
+    size = 100 * np.maximum(np.abs(residual.real), np.abs(residual.imag))
+    largest = float(size.max())
+    return KramersKronig(
+        elements=elements,
+        mu=mu,
+        residual_real=residual.real,
+        residual_imaginary=residual.imag,
+        max_residual_percent=largest,
+        chi_squared=float(np.vdot(residual, residual).real),
+        valid=largest <= MAXIMUM_RESIDUAL_PERCENT,
+        trusted_hertz=_trusted(frequency, size <= MAXIMUM_RESIDUAL_PERCENT),
+    )
+
+
+def _trusted(frequency: Floats, good: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Return the ends of the longest run of good points."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(np.int8)))
+    if edges.size == 0:
+        return None
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    if ends[longest] - starts[longest] < MINIMUM_POINTS:
+        return None
+    return float(frequency[ends[longest] - 1]), float(frequency[starts[longest]])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from battery_pilot.electrochemistry.impedance.circuit import CircuitError, parse_circuit
+from battery_pilot.electrochemistry.impedance.elements import frequencies
 from battery_pilot.errors import InputError
 
 OMEGA = np.array([1e-2, 1.0, 1e3])
@@ -35,6 +36,12 @@ def test_names_and_units_follow_the_string():
         ("L1", {"L1": 2.0}, 2j * OMEGA),
         ("CPE1", {"CPE1_Q": 2.0, "CPE1_alpha": 0.5}, 1 / (2 * np.sqrt(1j * OMEGA))),
         ("W1", {"W1": 2.0}, 2 * (1 - 1j) / np.sqrt(OMEGA)),
+        ("G1", {"G1_R": 2.0, "G1_tau": 3.0}, 2 / np.sqrt(1 + 3j * OMEGA)),
+        (
+            "Zarc1",
+            {"Zarc1_R": 2.0, "Zarc1_tau": 3.0, "Zarc1_gamma": 0.8},
+            2 / (1 + (3j * OMEGA) ** 0.8),
+        ),
         ("R1-p(R2,C1)", {"R1": 1.0, "R2": 2.0, "C1": 3.0}, 1 + 2 / (1 + 6j * OMEGA)),
         ("p(R1, C1 - R2)", {"R1": 1.0, "C1": 2.0, "R2": 3.0}, 1 / (1 + 1 / (3 + 1 / (2j * OMEGA)))),
         ("p(R1,R2,R3)", {"R1": 2.0, "R2": 4.0, "R3": 4.0}, 1 + 0 * OMEGA),
@@ -61,15 +68,25 @@ def test_fast_diffusion_does_not_overflow():
 
 
 def test_derivatives_agree_with_finite_differences():
-    circuit = parse_circuit("L0-R0-p(R1,CPE1-W1)-p(R2,C2,Ws4)-Wo3")
+    circuit = parse_circuit("L0-R0-p(R1,CPE1-W1)-p(R2,C2,Ws4-p(R5,Zarc6))-Wo3-Zarc7-G8")
     values = np.linspace(0.3, 0.9, len(circuit.units))
-    _, derivatives = circuit.respond(FREQUENCY, values)
+    grid = frequencies(FREQUENCY)
+    _, derivatives = circuit.respond(grid, values[None])
     for index in range(values.size):
         up, down = values.copy(), values.copy()
         up[index] *= np.exp(1e-5)
         down[index] *= np.exp(-1e-5)
-        numeric = (circuit.respond(FREQUENCY, up)[0] - circuit.respond(FREQUENCY, down)[0]) / 2e-5
-        np.testing.assert_allclose(derivatives[index], numeric, rtol=1e-6, atol=1e-8)
+        (above, below), _ = circuit.respond(grid, np.array([up, down]))
+        np.testing.assert_allclose(derivatives[0, index], (above - below) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+def test_many_sets_of_parameters_give_the_same_as_each_alone():
+    circuit = parse_circuit("L0-R0-p(R1,CPE1)-Wo3-G8")
+    values = np.random.default_rng(0).uniform(0.1, 1, (5, len(circuit.units)))
+    together, _ = circuit.respond(frequencies(FREQUENCY), values)
+    for z, row in zip(together, values, strict=True):
+        alone = circuit.impedance(FREQUENCY, dict(zip(circuit.units, row, strict=True)))
+        np.testing.assert_allclose(z, alone, rtol=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_resistances_of_a_simulated_cell():
     assert analysis.ohmic_resistance_method == "zero crossing"
     crossing = np.flatnonzero(impedance.imag < 0)[0]
     assert impedance.real[crossing - 1] <= analysis.ohmic_resistance_ohm <= impedance.real[crossing]
+    assert frequency[crossing] <= analysis.ohmic_frequency_hertz <= frequency[crossing - 1]
     assert analysis.polarisation_resistance_ohm == pytest.approx(0.03, rel=1e-3)
     assert analysis.validity.valid
     assert analysis.absent == {}
@@ -54,6 +55,7 @@ def test_a_spectrum_below_1_khz_has_no_ac_resistance_and_says_why():
 def test_capacitive_spectrum_takes_the_ohmic_resistance_from_the_fit():
     analysis = analyse_spectrum(*spectrum(500), CIRCUIT)
     assert analysis.ohmic_resistance_method == "fitted series resistance"
+    assert analysis.ohmic_frequency_hertz is None
     assert analysis.ohmic_resistance_ohm == pytest.approx(0.02, rel=1e-3)
 
 
@@ -68,8 +70,8 @@ def test_a_bad_fit_gives_no_resistances():
 
 def test_json_has_the_agreed_shape():
     document = json.loads(json.dumps(to_json(analyse_spectrum(*spectrum(2e4), CIRCUIT)), allow_nan=False))
-    assert set(document["validity"]) == {"m", "mu", "max_residual_percent", "valid"}
-    assert set(document["circuit"]) == {"string", "parameters", "relative_rmse"}
+    assert set(document["validity"]) == {"m", "mu", "max_residual_percent", "valid", "trusted_hertz"}
+    assert set(document["circuit"]) == {"string", "parameters", "relative_rmse", "aic"}
     assert document["circuit"]["string"] == CIRCUIT
     assert list(document["circuit"]["parameters"]) == list(VALUES)
     assert set(document["circuit"]["parameters"]["R1"]) == {"value", "unit", "standard_error"}
