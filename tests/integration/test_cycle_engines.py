@@ -15,6 +15,7 @@ from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, SPECTRU
 from battery_pilot.electrochemistry.condition import Ratings
 from battery_pilot.electrochemistry.cycles import SUMMARY_COLUMNS, summarise_cycles
 from battery_pilot.electrochemistry.cycles_sql import ROW_COLUMNS, cycle_summary_sql
+from battery_pilot.electrochemistry.definitions import COUNTERS
 from battery_pilot.electrochemistry.health import aggregate_cycles, aggregate_cycles_sql, condition_from_aggregates
 
 if TYPE_CHECKING:
@@ -38,43 +39,58 @@ def digest(name: str) -> str:
 
 
 def log(
-    seed: int, battery: str, name: str, *, cycles: int, counters: bool = True, faults: bool = False
+    seed: int,
+    battery: str,
+    name: str,
+    *,
+    cycles: int,
+    counters: bool = True,
+    faults: bool = False,
+    storage_second: float = 1200,
 ) -> pd.DataFrame:
-    """A cell with 0.1 ohm between 2.6 and 4.25 V: pulse, rest, full discharge, rest, charge, CV and rest per cycle."""
+    """A cell with 0.1 ohm between 2.6 and 4.25 V: rests, pulses, a full discharge in three parts, charge and CV per cycle."""
     random = np.random.default_rng(seed)
-    program = [(0.0, 1200, 30), (-0.5, 10, 2), (0.0, 300, 30), (-1.0, 9000, 30), (0.0, 600, 30), (1.0, 9000, 30)]
-    program += [(0.1, 600, 60), (0.0, 300, 30)]
-    rows, time, charge, counter = [], 0.0, 2.0, [0.0, 0.0]
+    pulse = [(0.0, 300, 30), (-0.5, 14, 2), (0.0, 60, 20)]
+    program = [(0.0, 1200, 30), *pulse, (-1.0, 1400, 30), *pulse, (-1.0, 4000, 30), *pulse, (-1.0, 9000, 30)]
+    program += [(0.0, 600, 30), (0.5, 14, 2), (0.0, 60, 20), (1.0, 9000, 30), (0.1, 600, 60), (0.0, 300, 30)]
+    rows, time, charge, counter = [], 0.0, 2.0, [0.0] * 4
     for cycle in range(1, cycles + 1):
+        program[0] = (0.0, storage_second, 30) if cycle < 3 else (0.0, 1200, 30)
         for ampere, duration, step in program:
             end = time + duration
             while time < end:
-                second = step * (1 + 0.2 * random.random())
+                second = step * (1 + 0.2 * random.random()) * (40 if duration > 80000 else 1)
                 current = ampere + 0.002 * random.standard_normal()
                 charge += current * second / 3600
-                counter[int(current < 0)] += abs(current) * second / 3600
                 time += second
                 volt = 2.7 + 1.5 * charge / 2 + 0.1 * current
+                counter[int(current < 0)] += abs(current) * second / 3600
+                counter[2 + int(current < 0)] += abs(current) * volt * second / 3600
                 celsius = 26 + 9 * np.sin(time / 9000) + current
-                rows.append((time, volt, current, cycle, celsius, *counter))
+                rows.append((time, volt, current, cycle, celsius, 50 * charge, *counter))
                 if (ampere == -1 and volt < 2.6 + 0.05 * random.random()) or (ampere == 1 and volt > 4.25):
                     break
-        counter = [0.0, 0.0] if cycle % 2 else counter
-    names = [*ROW_COLUMNS[3:7], "temperature_t1_celsius", "charging_capacity_ah", "discharging_capacity_ah"]
-    names[3] = "cycle_count"
+        counter = [0.0] * 4 if cycle % 2 else counter
+    measured = ["test_time_second", "voltage_volt", "current_ampere", "cycle_count", "temperature_t1_celsius"]
+    names = [*measured, "state_of_charge_percent", *COUNTERS.values()]
+    names[-4:] = [COUNTERS[name] for name in ("charge_ah", "discharge_ah", "charge_wh", "discharge_wh")]
     table = pd.DataFrame(rows, columns=names).assign(battery_id=battery, source_sha256=digest(name))
     table["measured_at"] = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(table["test_time_second"], unit="s")
     if not counters:
-        table = table.drop(columns=["charging_capacity_ah", "discharging_capacity_ah"])
+        table = table.drop(columns=list(COUNTERS.values()))
     if faults:
-        for column in ("voltage_volt", "current_ampere", "temperature_t1_celsius"):
-            table.loc[random.random(len(table)) < 0.01, column] = np.nan
+        for column in ("voltage_volt", "current_ampere", "temperature_t1_celsius", "charging_capacity_ah"):
+            if column in table:
+                table.loc[random.random(len(table)) < 0.01, column] = np.nan
         table.loc[len(table) // 2 :, "test_time_second"] += 4000
         table = pd.concat([table, table.iloc[10:20]])
     return table
 
 
 def generated() -> pd.DataFrame:
+    """Logs of three batteries with what can go wrong: faults, gaps, storage, no counters, no or interleaved cycles."""
+    interleaved = log(6, "third", "f", cycles=2)
+    interleaved.loc[interleaved.index % 3 == 0, "cycle_count"] = 9
     return pd.concat(
         [
             log(1, "first", "a", cycles=5),
@@ -82,6 +98,8 @@ def generated() -> pd.DataFrame:
             log(3, "second", "c", cycles=2, counters=False),
             log(4, "second", "d", cycles=1, faults=True).assign(cycle_count=np.nan),
             log(5, "unrated", "e", cycles=1),
+            interleaved,
+            log(7, "third", "g", cycles=3, storage_second=90000),
         ]
     ).reindex(columns=list(ROW_COLUMNS))
 
@@ -119,7 +137,7 @@ def plain(values: pd.Series) -> list[object]:
 
 def test_generated_logs_give_equal_summaries(spark, tmp_path):
     rows = generated().sample(frac=1, random_state=0)
-    in_spark(spark, tmp_path, logs=rows, ratings=ratings_table(["first", "second"]))
+    in_spark(spark, tmp_path, logs=rows, ratings=ratings_table(["first", "second", "third"]))
     by_spark = spark.sql(cycle_summary_sql("logs", "ratings")).toPandas()
     rated = rows["battery_id"] != "unrated"
     by_pandas = pd.concat([summarise_cycles(rows[rated], RATINGS), summarise_cycles(rows[~rated], None)])
@@ -177,7 +195,7 @@ def test_aggregates_and_conditions_are_equal(spark, tmp_path):
     by_pandas = aggregate_cycles(summaries, START, END, spectra())
     assert list(by_pandas.columns) == list(AGGREGATE_COLUMNS)
     assert_equal(by_pandas, by_spark, ["battery_id"])
-    assert by_pandas["battery_id"].tolist() == ["first", "second", "spectra only", "unrated"]
+    assert by_pandas["battery_id"].tolist() == ["first", "second", "spectra only", "third", "unrated"]
     conditions = [
         [condition_from_aggregates(row, RATINGS) for row in table.sort_values("battery_id").to_dict("records")]
         for table in (by_pandas, by_spark)

@@ -28,6 +28,14 @@ TOTALS = (
 )
 """Columns of the cycle summaries that are added up since begin of life."""
 
+NEWEST = {
+    "retained": ("retained_ah", "storage_second"),
+    "power_at_80_percent": ("power_at_80_percent_watt",),
+    "power_at_20_percent": ("power_at_20_percent_watt",),
+    "measured_charge": ("state_of_charge_percent",),
+}
+"""Kind of measurement to the columns of the cycle summaries of which the newest row with a value counts."""
+
 SPECTRUM_COLUMNS = (
     "battery_id",
     "measured_at",
@@ -61,6 +69,8 @@ AGGREGATE_COLUMNS = (
     "dc_resistance_source_sha256",
     "first_dc_resistance_ohm",
     "first_dc_resistance_as_of",
+    *(name for kind, columns in NEWEST.items() for name in (*columns, f"{kind}_as_of", f"{kind}_source_sha256")),
+    "capacity_before_storage_ah",
     "mean_temperature_celsius",
     "net_ah_since_empty",
     "spectra",
@@ -104,6 +114,8 @@ def aggregate_cycles(
         _capacities(known),
         _efficiencies(known),
         _dc_resistances(known),
+        *(_newest_of(known, kind) for kind in NEWEST),
+        _capacities_before_storage(known),
         _temperatures(known[known["recent"]]),
         _net_since_empty(known),
         _impedances(
@@ -184,6 +196,22 @@ def _dc_resistances(known: pd.DataFrame) -> pd.DataFrame:
             "first_dc_resistance_as_of": first["ended_at"],
         }
     )
+
+
+def _newest_of(known: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the newest measurement of one kind of each battery."""
+    columns = list(NEWEST[kind])
+    newest = known[known[columns[0]].notna()].drop_duplicates("battery_id", keep="last").set_index("battery_id")
+    sources = newest["source_sha256"].map(lambda source: [source])
+    return newest[columns].assign(**{f"{kind}_as_of": newest["ended_at"], f"{kind}_source_sha256": sources})
+
+
+def _capacities_before_storage(known: pd.DataFrame) -> pd.Series:
+    """Return the newest capacity of each battery that is older than its newest retained charge."""
+    stored = known[known["retained_ah"].notna()].groupby("battery_id")["age"].min()
+    older = known[known["capacity_ah"].notna() & (known["age"] > known["battery_id"].map(stored))]
+    newest = older.drop_duplicates("battery_id", keep="last").set_index("battery_id")
+    return newest["capacity_ah"].rename("capacity_before_storage_ah")
 
 
 def _temperatures(recent: pd.DataFrame) -> pd.Series:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from battery_pilot.electrochemistry.aggregates import (
     AGGREGATE_COLUMNS,
+    NEWEST,
     NEWEST_MEASUREMENTS,
     SPECTRUM_COLUMNS,
     TOTALS,
@@ -25,22 +26,30 @@ _NUMBERS = (
     "dc_resistance_delay_second",
     "mean_temperature_celsius",
     "net_ah_since_empty",
+    *(column for columns in NEWEST.values() for column in columns),
 )
 
 _NEWEST_FIRST = "ORDER BY ended_at DESC, cycle_count DESC NULLS LAST, source_sha256 DESC"
+
+_MEASURED = ",\n  ".join(
+    f"CASE WHEN {columns[0]} IS NOT NULL THEN struct({', '.join(columns)}, ended_at, source_sha256) END AS {kind}"
+    for kind, columns in NEWEST.items()
+)
 
 _RANKED = f"""SELECT *,
   row_number() OVER (PARTITION BY battery_id {_NEWEST_FIRST}) AS age,
   row_number() OVER (PARTITION BY battery_id, capacity_ah IS NOT NULL {_NEWEST_FIRST}) AS capacity_age,
   row_number() OVER (PARTITION BY battery_id, is_full_cycle {_NEWEST_FIRST}) AS efficiency_age,
   CASE WHEN dc_resistance_ohm IS NOT NULL THEN struct(
-    dc_resistance_ohm AS ohm, dc_resistance_delay_second AS delay_second, ended_at, source_sha256) END AS step
+    dc_resistance_ohm AS ohm, dc_resistance_delay_second AS delay_second, ended_at, source_sha256) END AS step,
+  {_MEASURED}
 FROM placed WHERE copy = 1"""  # noqa: S608 - nothing in it comes from outside
 
 _CHOSEN = f"""SELECT *,
   capacity_ah IS NOT NULL AND (capacity_age = 1 OR recent AND capacity_age <= {NEWEST_MEASUREMENTS}) AS has_capacity,
   is_full_cycle AND (efficiency_age = 1 OR recent AND efficiency_age <= {NEWEST_MEASUREMENTS}) AS has_efficiency,
-  min(CASE WHEN net_ah_since_empty IS NOT NULL THEN age END) OVER (PARTITION BY battery_id) AS emptied_age
+  min(CASE WHEN net_ah_since_empty IS NOT NULL THEN age END) OVER (PARTITION BY battery_id) AS emptied_age,
+  min(CASE WHEN retained_ah IS NOT NULL THEN age END) OVER (PARTITION BY battery_id) AS stored_age
 FROM ranked"""  # noqa: S608 - nothing in it comes from outside
 
 _SUMMED = f"""SELECT battery_id,
@@ -60,6 +69,8 @@ _SUMMED = f"""SELECT battery_id,
   collect_set(source_sha256) FILTER (WHERE has_efficiency) AS efficiency_sources,
   min_by(step, age) FILTER (WHERE step IS NOT NULL) AS newest_step,
   max_by(step, age) FILTER (WHERE step IS NOT NULL) AS first_step,
+  {", ".join(f"min_by({kind}, age) FILTER (WHERE {kind} IS NOT NULL) AS {kind}" for kind in NEWEST)},
+  min_by(capacity_ah, age) FILTER (WHERE capacity_ah IS NOT NULL AND age > stored_age) AS capacity_before_storage_ah,
   sum(mean_temperature_celsius * duration_second) FILTER (WHERE recent) AS celsius_second,
   sum(duration_second) FILTER (WHERE recent AND mean_temperature_celsius IS NOT NULL) AS temperature_second,
   sum(CASE WHEN age = emptied_age THEN net_ah_since_empty WHEN age < emptied_age THEN charge_ah - discharge_ah END)
@@ -81,6 +92,12 @@ _DERIVED = {
     "dc_resistance_source_sha256": "CASE WHEN c.newest_step IS NOT NULL THEN array(c.newest_step.source_sha256) END",
     "first_dc_resistance_ohm": "c.first_step.ohm",
     "first_dc_resistance_as_of": "c.first_step.ended_at",
+    **{column: f"c.{kind}.{column}" for kind, columns in NEWEST.items() for column in columns},
+    **{f"{kind}_as_of": f"c.{kind}.ended_at" for kind in NEWEST},
+    **{
+        f"{kind}_source_sha256": f"CASE WHEN c.{kind} IS NOT NULL THEN array(c.{kind}.source_sha256) END"
+        for kind in NEWEST
+    },
     "mean_temperature_celsius": "c.celsius_second / nullif(c.temperature_second, 0)",
     "spectra": "s.spectra",
     "impedance_as_of": "s.newest.measured_at",

@@ -56,6 +56,10 @@ class Ratings(Frozen):
     maximum_voltage_volt: float = Field(gt=0)
     certified_energy_kwh: float | None = Field(default=None, gt=0)
     initial_cell_resistance_ohm: float | None = Field(default=None, gt=0)
+    initial_round_trip_efficiency_percent: float | None = Field(default=None, gt=0)
+    initial_self_discharge_percent_per_month: float | None = Field(default=None, ge=0)
+    original_power_watt_at_80_percent_soc: float | None = Field(default=None, gt=0)
+    original_power_watt_at_20_percent_soc: float | None = Field(default=None, gt=0)
     idle_temperature_minimum_celsius: float | None = None
     idle_temperature_maximum_celsius: float | None = None
 
@@ -82,5 +86,11 @@ METRICS: dict[str, str] = {
     "deep_discharge_events": "Excursions below the minimum voltage.",
     "overcharge_events": "Excursions above the maximum voltage.",
     "state_of_charge_percent": "Charge that is left, relative to the remaining capacity, at as_of.",
+    "round_trip_efficiency_fade_percent": "(1 - round-trip efficiency / initial one) * 100.",
+    "self_discharge_percent_per_month": "Charge lost in storage / capacity * 100, per month of 30.4375 days.",
+    "self_discharge_increase_percent": "(self-discharge - initial self-discharge) / initial self-discharge * 100.",
+    "power_at_80_percent_charge_watt": "Discharge power for 10 s down to the minimum voltage at 80 % state of charge.",
+    "power_at_20_percent_charge_watt": "Discharge power for 10 s down to the minimum voltage at 20 % state of charge.",
+    "power_fade_percent": "(1 - power / original power) * 100, at 80 % state of charge, else at 20 %.",
 }
 """Dynamic metrics and what they mean; the unit is the name's ending. Throughput, times and counts run since begin of life."""

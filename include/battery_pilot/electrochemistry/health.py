@@ -8,6 +8,7 @@ Formulas: DIN DKE SPEC 99100:2025-02, clauses 6.7.2 to 6.7.8; Regulation (EU) 20
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,10 @@ SIGNIFICANT_DIGITS = 6
 CHARGE_TOLERANCE_PERCENT = 5.0
 """A state of charge that leaves 0..100 % by no more than this is the drift of the integration and is clipped."""
 
+SECONDS_A_MONTH = 30.4375 * 86400
+
+PULSE_METHOD = "10 s discharge pulse, extrapolated to the minimum voltage"
+
 Finding = MeasuredValue | str
 """A value, or the reason why there is none."""
 
@@ -40,7 +45,7 @@ def condition_from_aggregates(row: Mapping[str, object], ratings: Ratings) -> Co
         reason why there is none. Each value carries the time of its own newest measurement.
     :raises AnalysisError: the row has no battery or no time.
     """
-    facts = {name: _plain(value) for name, value in row.items()}
+    facts = defaultdict(lambda: None, ((name, _plain(value)) for name, value in row.items()))
     if facts.get("battery_id") is None or facts.get("as_of") is None:
         raise AnalysisError(
             f"aggregates of battery {facts.get('battery_id')}: battery_id and as_of must be known; "
@@ -50,7 +55,9 @@ def condition_from_aggregates(row: Mapping[str, object], ratings: Ratings) -> Co
         **_capacity(facts, ratings),
         **_throughput(facts, ratings),
         **_history(facts, ratings),
-        **_efficiency(facts),
+        **_efficiency(facts, ratings),
+        **_self_discharge(facts, ratings),
+        **_power(facts, ratings),
         **_dc_resistance(facts, ratings),
         **_impedance(facts),
         "state_of_charge_percent": _state_of_charge(facts),
@@ -166,11 +173,63 @@ def _history(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding]:
     }
 
 
-def _efficiency(facts: Mapping[str, Any]) -> dict[str, Finding]:
-    name, efficiency = "round_trip_efficiency_percent", facts["efficiency_percent"]
+def _efficiency(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding]:
+    name, fade = "round_trip_efficiency_percent", "round_trip_efficiency_fade_percent"
+    efficiency, initial = facts["efficiency_percent"], ratings.initial_round_trip_efficiency_percent
     if efficiency is None:
-        return {name: "no full cycle whose charge restores the discharge"}
-    return {name: _measured(facts, "efficiency", efficiency, "discharged / charged energy of full cycles")}
+        return dict.fromkeys((name, fade), "no full cycle whose charge restores the discharge")
+    method = "discharged / charged energy of full cycles"
+    result: dict[str, Finding] = {name: _measured(facts, "efficiency", efficiency, method)}
+    if initial is None:
+        return {**result, fade: "initial round-trip efficiency not stated"}
+    percent = 100 * (1 - efficiency / initial)
+    return {**result, fade: _measured(facts, "efficiency", percent, f"{method}, against stated initial efficiency")}
+
+
+def _self_discharge(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding]:
+    """Charge lost in the newest storage, against the capacity measured before it."""
+    name, increase = "self_discharge_percent_per_month", "self_discharge_increase_percent"
+    retained, before = facts["retained_ah"], facts["capacity_before_storage_ah"]
+    initial = ratings.initial_self_discharge_percent_per_month
+    if retained is None:
+        return dict.fromkeys((name, increase), "no full discharge after a day or more of storage at full charge")
+    if before is None:
+        return dict.fromkeys((name, increase), "no capacity measured before the storage")
+    months = facts["storage_second"] / SECONDS_A_MONTH
+    rate = 100 * (1 - retained / before) / months
+    if rate < 0:
+        reason = f"storage gave {-rate:.3g} % per month more charge than before it: the capacities are not comparable"
+        return dict.fromkeys((name, increase), reason)
+    method = f"charge retained after {facts['storage_second'] / 86400:.3g} days / capacity before"
+    result: dict[str, Finding] = {name: _measured(facts, "retained", rate, method)}
+    if not initial:
+        return {**result, increase: "initial self-discharge not stated, or stated as none"}
+    percent = 100 * (rate - initial) / initial
+    return {**result, increase: _measured(facts, "retained", percent, f"{method}, against stated initial rate")}
+
+
+def _power(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding]:
+    """Power capability near two states of charge, and the fade at the first that was measured and has a rating."""
+    result: dict[str, Finding] = {}
+    fades: list[MeasuredValue] = []
+    for percent, original in (
+        (80, ratings.original_power_watt_at_80_percent_soc),
+        (20, ratings.original_power_watt_at_20_percent_soc),
+    ):
+        name, kind = f"power_at_{percent}_percent_charge_watt", f"power_at_{percent}_percent"
+        power = facts[f"{kind}_watt"]
+        if power is None:
+            result[name] = (
+                f"no 10 s discharge pulse near {percent} % state of charge between a full and an empty state"
+            )
+            continue
+        result[name] = _measured(facts, kind, power, PULSE_METHOD)
+        if original is not None:
+            method = f"{PULSE_METHOD}, against original power at {percent} % state of charge"
+            fades.append(_measured(facts, kind, 100 * (1 - power / original), method))
+    measured = any(isinstance(found, MeasuredValue) for found in result.values())
+    reason = "original power not stated" if measured else "power capability not measured"
+    return {**result, "power_fade_percent": fades[0] if fades else reason}
 
 
 def _dc_resistance(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding]:
@@ -207,7 +266,15 @@ def _impedance(facts: Mapping[str, Any]) -> dict[str, Finding]:
 
 
 def _state_of_charge(facts: Mapping[str, Any]) -> Finding:
-    """Charge since the battery was last empty, relative to the remaining capacity."""
+    """Charge since the battery was last empty, relative to the remaining capacity; else what the battery reported."""
+    balance = _charge_balance(facts)
+    reported = facts["state_of_charge_percent"]
+    if isinstance(balance, str) and reported is not None and 0 <= reported <= 100:
+        return _measured(facts, "measured_charge", reported, "reported by the battery or the instrument")
+    return balance
+
+
+def _charge_balance(facts: Mapping[str, Any]) -> Finding:
     net, capacity = facts["net_ah_since_empty"], facts["capacity_ah"]
     if capacity is None:
         return "remaining capacity not known"

@@ -248,7 +248,7 @@ def test_without_ratings_what_needs_them_is_null():
         assert np.isnan(cycle[name]), name
     assert cycle["deep_discharge_events"] is pd.NA
     assert cycle["discharge_ah"] == pytest.approx(800 / 3600)
-    assert cycle["mean_temperature_celsius"] == 20
+    assert cycle["mean_temperature_celsius"] == pytest.approx(20)
 
 
 def test_counters_that_reset_are_followed():
@@ -295,6 +295,121 @@ def test_rows_without_battery_or_time_of_day_are_kept():
 def test_missing_column_is_named():
     with pytest.raises(AnalysisError, match="columns missing: voltage_volt"):
         summarise_cycles(discharge().drop(columns="voltage_volt"), RATINGS)
+
+
+def hppc(**changes) -> pd.DataFrame:
+    """From full to empty at 2 A with 10 s discharge pulses of 2 A at 80 and 20 % charge; 0.1 ohm.
+
+    Empty at 3 V is 1/3 Ah under this load, so 1.667 Ah lie between full and empty.
+    """
+    program = [
+        (0.0, 60),
+        (-2.0, 600),
+        (0.0, 60),
+        (-2.0, 12),
+        (0.0, 60),
+        (-2.0, 1788),
+        (0.0, 60),
+        (-2.0, 12),
+        (0.0, 60),
+    ]
+    current = np.concatenate([np.repeat(ampere, second // 2) for ampere, second in [*program, (-2.0, 800)]])
+    time = np.arange(current.size) * 2.0
+    charge = 2 + np.concatenate([[0], np.cumsum((current[1:] + current[:-1]) / 2 * 2 / 3600)])
+    return rows(time, 2.99 + 1.2 * charge / 2 + 0.1 * current + 0.01, current, **changes)
+
+
+def test_pulse_resistance_and_power_come_from_pulses_at_a_known_state_of_charge():
+    cycle = one(hppc())
+    assert cycle["discharge_pulse_resistance_ohm"] == pytest.approx(0.1, rel=0.05)
+    assert np.isnan(cycle["charge_pulse_resistance_ohm"])
+    # At rest 4.0 V with 1.667 Ah left and 3.4 V with 0.667 Ah left; 3 V x (rest - 3 V) / 0.1 ohm.
+    assert cycle["power_at_80_percent_watt"] == pytest.approx(30, rel=0.05)
+    assert cycle["power_at_20_percent_watt"] == pytest.approx(12, rel=0.05)
+
+
+def test_power_needs_the_empty_state_for_the_state_of_charge():
+    table = hppc()
+    cycle = one(table[table["voltage_volt"] >= 3.05])
+    assert np.isnan(cycle["power_at_80_percent_watt"])
+    assert np.isfinite(cycle["discharge_pulse_resistance_ohm"])
+
+
+@pytest.mark.parametrize(("amperes", "found"), [([-1, -1, -1, -1, -1], True), ([-1, -1, -0.5, -1, -1], False)])
+def test_pulse_resistance_needs_a_steady_current(amperes, found):
+    table = rows(np.arange(6) * 2.5, [3.6, 3.5, 3.5, 3.5, 3.5, 3.5], [0, *amperes])
+    assert np.isfinite(one(table)["discharge_pulse_resistance_ohm"]) == found
+
+
+def test_charge_at_the_held_voltage_is_its_share():
+    cycle = one(rows([0, 1800, 3600, 5400], [3.6, 4.2, 4.2, 4.2], [1.0, 1.0, 1.0, 0.5]))
+    assert cycle["constant_voltage_share_percent"] == pytest.approx(100 * (0.5 + 0.375) / (0.5 + 0.5 + 0.375))
+    assert np.isnan(one(rows([0, 1800], [3.6, 4.0], [1.0, 1.0]))["constant_voltage_share_percent"])
+
+
+def test_end_voltages_are_those_of_the_last_charging_and_discharging_rows():
+    cycle = one(rows([0, 10, 20, 30, 40], [4.0, 4.1, 3.9, 3.5, 3.7], [1.0, 1.0, 0, -1.0, 0]))
+    assert (cycle["charge_end_voltage_volt"], cycle["discharge_end_voltage_volt"]) == (4.1, 3.5)
+
+
+def test_efficiencies_need_a_full_discharge_and_a_charge_to_full():
+    charge = rows([700, 1100, 1200], [3.5, 4.2, 4.2], [1.6, 1.6, 0.1])
+    cycle = one(pd.concat([discharge(), charge]))
+    assert cycle["coulombic_efficiency_percent"] == pytest.approx(100 * cycle["discharge_ah"] / cycle["charge_ah"])
+    assert cycle["energy_efficiency_percent"] == pytest.approx(100 * cycle["discharge_wh"] / cycle["charge_wh"])
+    less = one(pd.concat([discharge(), charge.assign(voltage_volt=4.0)]))
+    assert np.isnan(less["coulombic_efficiency_percent"])
+
+
+def test_discharge_after_storage_is_no_capacity_but_retained_charge():
+    days = rows(np.arange(-50, 0) * 3600, [4.2] * 50, [0.1] + [0.0] * 49)
+    cycle = one(pd.concat([days, discharge()]))
+    assert np.isnan(cycle["capacity_ah"])
+    assert cycle["retained_ah"] == pytest.approx(700 / 3600)
+    assert cycle["storage_second"] == 50 * 3600 + 200
+
+
+def test_energy_counters_are_compared_too():
+    cycle = one(rows([0, 3600], [3.6] * 2, [1.0] * 2, charging_energy_wh=[0.0, 3.24]))
+    assert cycle["counter_charge_wh"] == pytest.approx(3.24)
+    assert cycle["counter_energy_disagreement_percent"] == pytest.approx(10)
+
+
+def test_reported_state_of_charge_is_the_last_of_the_cycle():
+    table = rows([0, 1, 2], [3.6] * 3, [1.0] * 3, state_of_charge_percent=[50.0, 51.0, np.nan])
+    assert one(table)["state_of_charge_percent"] == 51
+
+
+def test_interleaved_cycles_are_summed_by_their_number():
+    table = rows(np.arange(6) * 10, [3.6] * 6, [1.0] * 6, cycle_count=[1, 1, 2, 2, 1, 1])
+    summary = summarise_cycles(table, RATINGS)
+    assert summary["cycle_count"].tolist() == [1, 2]
+    assert summary["charge_ah"].tolist() == pytest.approx([20 / 3600, 10 / 3600])
+
+
+def test_arrow_table_gives_the_same_summary():
+    import pyarrow as pa
+
+    table = discharge(cycle_count=1)
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    pd.testing.assert_frame_equal(summarise_cycles(arrow, RATINGS), summarise_cycles(table, RATINGS))
+
+
+@pytest.mark.parametrize("trip", ["TripA01.csv", "TripA03.csv", "TripA04.csv"])
+def test_field_log_gives_throughput_but_no_capacity(shared_data, trip):
+    from battery_pilot.measurements import read
+
+    table = read(shared_data / "bms" / "bmw-i3" / trip).table
+    frame = table.to_pandas()
+    pack = Ratings(rated_capacity_ah=60, minimum_voltage_volt=269, maximum_voltage_volt=395)
+    cycle = summarise_cycles(table, pack).iloc[0]
+    net = np.trapezoid(frame["current_ampere"], frame["test_time_second"]) / 3600
+    assert cycle["charge_ah"] - cycle["discharge_ah"] == pytest.approx(net)
+    assert np.isnan(cycle["capacity_ah"])
+    # The battery reports by how much its charge fell; 60 Ah is the rating of this pack.
+    fall = frame["state_of_charge_percent"].iloc[0] - frame["state_of_charge_percent"].iloc[-1]
+    assert -net / 60 * 100 == pytest.approx(fall, abs=1.5)
+    assert np.isnan(cycle["charge_pulse_resistance_ohm"])
 
 
 currents = st.lists(st.floats(-5, 5), min_size=2, max_size=30)

@@ -21,6 +21,10 @@ RATINGS = Ratings(
     maximum_voltage_volt=4.2,
     certified_energy_kwh=0.008,
     initial_cell_resistance_ohm=0.1,
+    initial_round_trip_efficiency_percent=95,
+    initial_self_discharge_percent_per_month=2,
+    original_power_watt_at_80_percent_soc=30,
+    original_power_watt_at_20_percent_soc=20,
     idle_temperature_minimum_celsius=0,
     idle_temperature_maximum_celsius=40,
 )
@@ -56,6 +60,20 @@ COMPLETE = {
     "dc_resistance_source_sha256": FILES,
     "first_dc_resistance_ohm": 0.08,
     "first_dc_resistance_as_of": EARLIER,
+    "retained_ah": 1.71,
+    "storage_second": 2 * 30.4375 * 86400,
+    "retained_as_of": NOW,
+    "retained_source_sha256": FILES,
+    "capacity_before_storage_ah": 1.8,
+    "power_at_80_percent_watt": 27.0,
+    "power_at_80_percent_as_of": EARLIER,
+    "power_at_80_percent_source_sha256": OLD_FILES,
+    "power_at_20_percent_watt": 17.0,
+    "power_at_20_percent_as_of": EARLIER,
+    "power_at_20_percent_source_sha256": OLD_FILES,
+    "state_of_charge_percent": 61.0,
+    "measured_charge_as_of": NOW,
+    "measured_charge_source_sha256": FILES,
     "mean_temperature_celsius": 25.0,
     "net_ah_since_empty": 0.9,
     "spectra": 2,
@@ -88,6 +106,12 @@ EXPECTED = {
     "deep_discharge_events": 3.0,
     "overcharge_events": 0.0,
     "state_of_charge_percent": 50.0,
+    "round_trip_efficiency_fade_percent": 1.05263,
+    "self_discharge_percent_per_month": 2.5,
+    "self_discharge_increase_percent": 25.0,
+    "power_at_80_percent_charge_watt": 27.0,
+    "power_at_20_percent_charge_watt": 17.0,
+    "power_fade_percent": 10.0,
 }
 
 
@@ -178,7 +202,7 @@ def test_increase_falls_back_to_the_first_measured_resistance():
     ],
 )
 def test_state_of_charge_is_clipped_within_drift_and_refused_beyond(net, capacity, expected):
-    result = condition(net_ah_since_empty=net, capacity_ah=capacity)
+    result = condition(net_ah_since_empty=net, capacity_ah=capacity, state_of_charge_percent=None)
     if isinstance(expected, float):
         assert result.values["state_of_charge_percent"].value == expected
     else:
@@ -205,3 +229,40 @@ def test_times_are_utc_to_the_microsecond():
 def test_a_battery_without_any_time_is_refused():
     with pytest.raises(AnalysisError, match="aggregates of battery cell: battery_id and as_of must be known"):
         condition(as_of=None)
+
+
+def test_power_fade_falls_back_to_20_percent_charge():
+    result = condition(power_at_80_percent_watt=None)
+    assert result.values["power_fade_percent"].value == 15
+    assert "20 % state of charge" in result.values["power_fade_percent"].method
+    assert "near 80 %" in result.absent["power_at_80_percent_charge_watt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"retained_ah": None}, "no full discharge after a day or more of storage"),
+        ({"capacity_before_storage_ah": None}, "no capacity measured before the storage"),
+        ({"retained_ah": 1.9}, "not comparable"),
+    ],
+)
+def test_self_discharge_needs_a_storage_and_a_capacity_before_it(changes, reason):
+    result = condition(**changes)
+    for metric in ("self_discharge_percent_per_month", "self_discharge_increase_percent"):
+        assert reason in result.absent[metric]
+
+
+def test_reported_charge_stands_in_where_the_battery_was_never_seen_empty():
+    reported = condition(net_ah_since_empty=None).values["state_of_charge_percent"]
+    assert reported.value == 61
+    assert reported.method == "reported by the battery or the instrument"
+    assert condition(net_ah_since_empty=None, state_of_charge_percent=None).absent["state_of_charge_percent"]
+
+
+def test_aggregates_of_an_older_run_without_the_newer_columns_still_give_a_condition():
+    older = {
+        name: value for name, value in COMPLETE.items() if not name.startswith(("power", "retained", "measured"))
+    }
+    result = condition_from_aggregates(older, RATINGS)
+    assert result.values["remaining_capacity_ah"].value == 1.8
+    assert "power_fade_percent" in result.absent
