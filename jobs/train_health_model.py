@@ -3,11 +3,14 @@
     spark-submit jobs/train_health_model.py --history HISTORY --models MODELS --result RESULT.json
 
 Batteries, not check-ups, are split into training and test set. The model is published with the errors that it made on the
-test set and becomes the current one. The same history gives the same version; then nothing is written again.
+test set. It is released, which means used for scoring, only if it beats the last known value and the linear fade there;
+otherwise the model that was released before stays, or none. The same history gives the same version; then nothing is
+written again.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
@@ -22,7 +25,10 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.functions import lit
 from spark_session import job_parser, read_parquet, run_job
 
-from battery_pilot.learning import evaluation, features, model_store, split, training
+from battery_pilot.learning import card_page, evaluation, features, model_store, split, training
+from battery_pilot.learning.health_card import write_health_card
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(spark: SparkSession, history: Path, models: Path, seed: int) -> dict[str, Any]:
-    """Train, publish and make current the model that a history gives; return the job's result.
+    """Train and publish the model that a history gives, release it if it is good enough; return the job's result.
 
     :raises TerminalError: if the history cannot be used or is too small.
     """
@@ -66,11 +72,16 @@ def train(spark: SparkSession, history: Path, models: Path, seed: int) -> dict[s
     reused = card is not None
     if card is None:
         card, model = fit(spark, pairs, sizes, summary, version, seed)
-        model_store.publish(models, card, lambda folder: save(model, pairs, folder))
-    model_store.set_current(models, version)
+        model_store.publish(models, card, lambda folder: save(spark, model, pairs, card, folder))
+    released = card.metrics.beats_baselines
+    if released:
+        model_store.set_current(models, version)
+    else:
+        log.warning("model %s is not released: on unseen batteries it is not better than its baselines", version)
     return {
         "version": version,
         "reused": reused,
+        "released": released,
         **card.metrics.model_dump(exclude={"count"}),
         "training_batteries": card.training.count,
         "training_pairs": card.training.pairs,
@@ -98,6 +109,8 @@ def fit(
     ids = battery_ids(pairs, sizes)
     card = model_store.ModelCard(
         version=version,
+        data_digest=summary.digest,
+        spark_version=spark.version,
         target=features.TARGET,
         first_as_of=summary.first_as_of,
         last_as_of=summary.last_as_of,
@@ -156,12 +169,13 @@ def cross_validate(
 
     with ThreadPoolExecutor(folds) as pool:  # the driver, not the cluster, is what small fits wait for
         reduce(DataFrame.unionAll, pool.map(predict_left_out, range(folds))).createOrReplaceTempView("left_out")
-    query = evaluation.cross_validation_sql("left_out", summary.reference_days, summary.training_pairs)
+    query = evaluation.cross_validation_sql("left_out", summary.reference_days)
     rows = {row.ridge: row for row in spark.sql(query).toLocalIterator()}
     best = min(training.RIDGES, key=lambda ridge: (rows[ridge].mae, -ridge))
-    lower, upper = rows[best].offsets
     interval = evaluation.Interval(
-        lower_offset=min(0.0, lower), upper_offset=max(0.0, upper), reference_days=summary.reference_days
+        lower_offset=min(0.0, rows[best].lower),
+        upper_offset=max(0.0, rows[best].upper),
+        reference_days=summary.reference_days,
     )
     return best, {str(ridge): rows[ridge].mae for ridge in training.RIDGES}, interval
 
@@ -174,11 +188,15 @@ def battery_ids(pairs: DataFrame, sizes: split.SplitSizes) -> dict[bool, tuple[s
     return {is_test: tuple(row.battery_id for row in rows if row.is_test is is_test) for is_test in (False, True)}
 
 
-def save(model: PipelineModel, pairs: DataFrame, folder: Path) -> None:
-    """Write the pipeline and the ids of the training batteries."""
+def save(
+    spark: SparkSession, model: PipelineModel, pairs: DataFrame, card: model_store.ModelCard, folder: Path
+) -> None:
+    """Write the pipeline, the ids of the training batteries and the card's page."""
     model.write().save(str(folder / model_store.PIPELINE))
     batteries = pairs.where("NOT is_test").select("battery_id").distinct()
     batteries.write.parquet(str(folder / model_store.TRAINING_BATTERIES))
+    query = evaluation.tested_rows_sql("predicted", card.interval, card_page.MOST_POINTS)
+    write_health_card(folder / "model_card.html", card, spark.sql(query).toPandas())
 
 
 if __name__ == "__main__":

@@ -59,12 +59,23 @@ def write_report(
     forecasts: Mapping[str, Any] = summary.get("predictions") or {}
     parts = [*draw_figures(conditions, spectra, predictions, forecasts), _stages(summary)]
     body = "\n".join([_tiles(summary), '<div class="parts">', *parts, "</div>", _rejects(summary)])
+    write_page(path, title, _period(conditions), body)
+
+
+def write_page(path: Path, title: str, lead: str, body: str) -> None:
+    """Write one HTML file that needs no network and no script.
+
+    :param path: the file to write; its folder is made.
+    :param title: plain text, also the heading.
+    :param lead: HTML under the heading.
+    :param body: HTML of the page; the classes ``tiles`` (of a list) and ``parts`` (round figures) are styled.
+    """
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<header><p class="brand">Battery Pilot</p><h1>{escape(title)}</h1>{_period(conditions)}</header>\n'
+        f'<header><p class="brand">Battery Pilot</p><h1>{escape(title)}</h1>{lead}</header>\n'
         f"<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)

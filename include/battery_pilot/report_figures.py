@@ -23,7 +23,7 @@ INK, FAINT, GRID = "#1b2733", "#8a96a3", "#dde3e9"
 HUES = ("#0072b2", "#d55e00", "#009e73", "#b0569b", "#b07d00", "#3d9bd1")
 _VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--line"} | {hue: f"--hue{n}" for n, hue in enumerate(HUES)}
 
-_SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "path",
     # A battery id may hold dollar signs.
     "text.parse_math": False,
@@ -76,12 +76,23 @@ def _figure(
     """Return a figure with heading and caption, or a sentence instead when there is nothing to draw."""
     if data.empty:
         return f'<figure class="{name}"><h2>{heading}</h2><p>No data for this figure in this run.</p></figure>'
-    with mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}):
+    return figure_html(name, heading, caption(data), lambda figure: draw(figure, data))
+
+
+def figure_html(name: str, heading: str, caption: str, draw: Callable[[Figure], None]) -> str:
+    """Return a figure as HTML whose colours are the style variables of the page.
+
+    :param name: class of the element and prefix of the ids in it; one of its own for each figure of a page.
+    :param heading: plain text without markup.
+    :param caption: plain text, which is read to those who do not see the figure too.
+    :param draw: draws in :data:`INK`, :data:`FAINT`, :data:`GRID` and :data:`HUES`.
+    """
+    with mpl.rc_context(SETTINGS | {"svg.hashsalt": name}):
         figure = Figure(layout="constrained")
-        draw(figure, data)
+        draw(figure)
         text = StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    words = escape(caption(data))
+    words = escape(caption)
     image = _inline(text.getvalue(), name, f"{heading}. {words}")
     return f'<figure class="{name}"><h2>{heading}</h2>{image}<figcaption>{words}</figcaption></figure>'
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.ml import PipelineModel
 
-from battery_pilot.learning import features, split
+from battery_pilot.learning import evaluation, features, model_store, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +90,8 @@ def trained(run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def parameters_of(folder: Path) -> dict[str, Any]:
-    """What the current model learnt: medians, means, deviations and coefficients."""
-    version = json.loads((folder / "models" / "current.json").read_text())["version"]
-    imputer, _, scaler, regression = PipelineModel.load(str(folder / "models" / version / "pipeline")).stages
+    """What the model learnt: medians, means, deviations and coefficients."""
+    imputer, _, scaler, regression = PipelineModel.load(str(card_file_of(folder).parent / "pipeline")).stages
     return {
         "medians": imputer.surrogateDF.first().asDict(),
         "mean": scaler.mean.toArray().tolist(),
@@ -102,9 +101,13 @@ def parameters_of(folder: Path) -> dict[str, Any]:
     }
 
 
+def card_file_of(folder: Path) -> Path:
+    (path,) = (folder / "models").glob("*/model_card.json")
+    return path
+
+
 def card_of(folder: Path) -> dict[str, Any]:
-    version = json.loads((folder / "models" / "current.json").read_text())["version"]
-    return json.loads((folder / "models" / version / "model_card.json").read_text())
+    return json.loads(card_file_of(folder).read_text())
 
 
 def write_history(rows: Rows, path: Path) -> Path:
@@ -182,6 +185,22 @@ def test_altered_future_changes_no_feature_of_the_past(spark: SparkSession, tmp_
     assert after != before
 
 
+@pytest.mark.parametrize(("batteries", "ends"), [(5, (1, 5)), (18, (1, 18)), (19, (1, 19)), (39, (2, 38))])
+def test_interval_counts_batteries_and_not_checkups(
+    spark: SparkSession, batteries: int, ends: tuple[int, int]
+) -> None:
+    """One residual a battery gives the ranks of split conformal prediction; many of one battery change nothing."""
+    one_each = f"SELECT 0.1D AS ridge, concat('B', id) AS battery_id, id + 1D AS next_value FROM range({batteries})"
+    repeats = f"SELECT 0.1D, 'B{batteries // 2}', {batteries // 2 + 1}D FROM range(500)"
+    for name, rows in (("single", one_each), ("repeated", f"{one_each} UNION ALL {repeats}")):
+        spark.sql(
+            "SELECT ridge, battery_id, next_value AS next_state_of_health_percent, 0D AS state_of_health_percent, "
+            f"0D AS prediction, 10D AS days_to_next FROM ({rows})"
+        ).createOrReplaceTempView(name)
+        found = spark.sql(evaluation.cross_validation_sql(name, reference_days=30)).first()
+        assert (found.lower, found.upper) == ends
+
+
 @pytest.mark.parametrize("batteries", [3, 4, 7, 10, 33])
 def test_split_is_by_battery_and_depends_on_the_ids_only(spark: SparkSession, batteries: int) -> None:
     sizes = split.split_sizes(batteries)
@@ -212,6 +231,8 @@ def test_model_beats_the_last_known_value_on_batteries_it_never_saw(trained: tup
 
     assert result["status"] == "succeeded"
     assert result["mae"] < 0.5 * result["baseline_mae"]
+    assert result["mae"] < result["linear_fade_mae"]
+    assert result["released"] is True
     assert card["version"] == result["version"]
     assert card["metrics"]["mae"] == result["mae"]
     assert not set(card["training"]["battery_ids"]) & set(card["test"]["battery_ids"])
@@ -220,6 +241,48 @@ def test_model_beats_the_last_known_value_on_batteries_it_never_saw(trained: tup
     assert card["interval"]["lower_offset"] < 0 < card["interval"]["upper_offset"]
     assert "polarisation_resistance_ratio" in card["features_left_out"]
     assert card["imputed"]["state_of_health_change_since_last_percent_per_30_days"] == 11
+
+
+def test_card_tells_data_digest_spark_version_and_comes_as_a_page(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = trained
+    card = card_of(folder)
+    page = (folder / "models" / result["version"] / "model_card.html").read_text()
+
+    assert card["data_digest"].startswith("96-")
+    assert card["spark_version"].split(".")[0] == "4"
+    assert page.count("<svg") == 4
+    assert "better than both baselines" in page
+    assert all(
+        name in page for name in ("Parity", "Residuals", "Coverage of the intervals", "What the model looks at")
+    )
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
+
+
+def test_only_a_model_that_beats_its_baselines_is_released(
+    run: Callable[..., Any], trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, good = trained
+    unseen = card_of(folder)["test"]["battery_ids"]
+    # What the training batteries teach does not hold for the others: there the last known value is right.
+    misleading = [row | {"state_of_health_percent": 80.0} if row["battery_id"] in unseen else row for row in fleet()]
+
+    code, result = run("train_health_model", misleading, tmp_path)
+
+    assert code == 0
+    assert result["baseline_mae"] == 0
+    assert result["released"] is False
+    assert "Not released" in (tmp_path / "models" / result["version"] / "model_card.html").read_text()
+    assert not (tmp_path / "models" / "current.json").exists()
+    code, score = run("score_health", misleading, tmp_path)
+    assert code == 1
+    assert "no model was released" in score["error"]
+
+    model_store.set_current(tmp_path / "models", good["version"])
+    again = run("train_health_model", misleading, tmp_path)[1]
+    assert (again["released"], again["reused"]) == (False, True)
+    current = json.loads((tmp_path / "models" / "current.json").read_text())
+    assert current == {"version": good["version"]}, "the model that was released before stays"
 
 
 def test_same_history_in_another_order_gives_the_same_version_and_writes_nothing(

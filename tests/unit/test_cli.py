@@ -14,8 +14,10 @@ from battery_pilot.errors import InputError
 COMMANDS = [
     (),
     ("read",),
+    ("formats",),
     ("impedance",),
     ("cycles",),
+    ("evaluate",),
     ("simulate",),
     ("master",),
     ("master", "template"),

@@ -1,4 +1,4 @@
-"""Commands that work on measurement files: read, impedance, cycles, simulate, master."""
+"""Commands that work on measurement files: impedance, cycles, simulate, master."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from battery_pilot.errors import AnalysisError, InputError
 
 if TYPE_CHECKING:
     from battery_pilot.electrochemistry.condition import Ratings
+    from battery_pilot.electrochemistry.impedance.analysis import SpectrumAnalysis
+    from battery_pilot.electrochemistry.impedance.drt import RelaxationTimes
+    from battery_pilot.electrochemistry.impedance.spectrum import Complexes, Floats
 
 
 def register(commands: Any) -> None:
     """Add the commands to a parser."""
-    read = commands.add_parser("read", help="tell what an instrument file holds")
-    read.add_argument("file", type=Path)
-    read.add_argument("--json", action="store_true", help="print one JSON object")
-    read.set_defaults(run=_read)
-
     impedance = commands.add_parser("impedance", help="check and fit an impedance spectrum")
     impedance.add_argument("file", type=Path)
     impedance.add_argument(
@@ -30,6 +28,9 @@ def register(commands: Any) -> None:
     )
     impedance.add_argument(
         "--spectrum", type=int, default=0, help="which spectrum of the file, counted from 0 (default 0)"
+    )
+    impedance.add_argument(
+        "--plot", type=Path, metavar="OUT", help="draw it: OUT.html answers to the mouse; OUT.png, OUT.svg, OUT.pdf"
     )
     impedance.add_argument("--json", action="store_true", help="print one JSON object")
     impedance.set_defaults(run=_impedance)
@@ -44,11 +45,11 @@ def register(commands: Any) -> None:
 
     simulate = commands.add_parser("simulate", help="write the files of a simulated, ageing fleet")
     simulate.add_argument("folder", type=Path, metavar="DIR")
-    simulate.add_argument("--batteries", type=_positive, default=12, metavar="N")
-    simulate.add_argument("--months", type=_positive, default=6, metavar="M")
+    simulate.add_argument("--batteries", type=positive, default=12, metavar="N")
+    simulate.add_argument("--months", type=positive, default=6, metavar="M")
     simulate.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes")
     simulate.add_argument("--start", type=date.fromisoformat, default=date(2026, 1, 1), help="first day (2026-01-01)")
-    simulate.add_argument("--cycles-per-month", type=_positive, default=20, metavar="N")
+    simulate.add_argument("--cycles-per-month", type=positive, default=20, metavar="N")
     simulate.add_argument("--json", action="store_true", help="print one JSON object")
     simulate.set_defaults(run=_simulate)
 
@@ -59,7 +60,8 @@ def register(commands: Any) -> None:
     template.set_defaults(run=_template)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return a whole number above 0 for a command line."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
@@ -73,17 +75,33 @@ def _positive_number(text: str) -> float:
     return number
 
 
-def _read(chosen: argparse.Namespace) -> int:
-    from battery_pilot.measurements import read
-    from battery_pilot.measurements.summary import summarise
+def _impedance(chosen: argparse.Namespace) -> int:
+    from battery_pilot.electrochemistry.impedance import drt
+    from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum, to_json
+    from battery_pilot.figures.spectrum_view import demand_suffix
 
-    content = summarise(read(chosen.file))
+    if chosen.plot:
+        demand_suffix(chosen.plot)
+    try:
+        frequency, impedance = _spectrum(chosen)
+        analysis = analyse_spectrum(frequency, impedance, circuit=chosen.circuit)
+    except AnalysisError as error:
+        raise AnalysisError(f"{chosen.file}: {error}") from error
+    content, distribution = to_json(analysis), None
+    try:
+        distribution = drt.relaxation_times(frequency, impedance)
+        content["drt"] = drt.to_json(distribution)
+    except AnalysisError as error:
+        content |= {"drt": None, "absent": {**analysis.absent, "drt": str(error)}}
+    if chosen.plot:
+        _plot(chosen, frequency, impedance, analysis, distribution)
     (print_json if chosen.json else print_fields)(content)
     return 0
 
 
-def _impedance(chosen: argparse.Namespace) -> int:
-    from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum, to_json
+def _spectrum(chosen: argparse.Namespace) -> tuple[Floats, Complexes]:
+    """Return the chosen spectrum of a file, by falling frequency."""
+    from battery_pilot.electrochemistry.impedance.spectrum import checked_spectrum
     from battery_pilot.measurements import read
 
     measurement = read(chosen.file)
@@ -94,14 +112,32 @@ def _impedance(chosen: argparse.Namespace) -> int:
     if points.empty:
         raise InputError(f"{chosen.file}: has no spectrum {chosen.spectrum}; the first one is 0")
     impedance_ohm = points["real_impedance_ohm"].to_numpy() + 1j * points["imaginary_impedance_ohm"].to_numpy()
-    try:
-        content = to_json(
-            analyse_spectrum(points["frequency_hertz"].to_numpy(), impedance_ohm, circuit=chosen.circuit)
-        )
-    except AnalysisError as error:
-        raise AnalysisError(f"{chosen.file}: {error}") from error
-    (print_json if chosen.json else print_fields)(content)
-    return 0
+    return checked_spectrum(points["frequency_hertz"].to_numpy(), impedance_ohm)
+
+
+def _plot(
+    chosen: argparse.Namespace,
+    frequency: Floats,
+    impedance: Complexes,
+    analysis: SpectrumAnalysis,
+    distribution: RelaxationTimes | None,
+) -> None:
+    from battery_pilot.figures.spectrum_view import SpectrumView, save_spectrum
+
+    validity = analysis.validity
+    notes = [*(distribution.warnings if distribution else ())]
+    if not validity.valid:
+        notes.insert(0, f"Kramers-Kronig test failed: residuals up to {validity.max_residual_percent:.2g} % of |Z|")
+    view = SpectrumView(
+        title=f"{chosen.file.name}, spectrum {chosen.spectrum}",
+        frequency_hertz=frequency,
+        impedance_ohm=impedance,
+        fitted_ohm=analysis.fit.impedance_ohm,
+        circuit=analysis.fit.circuit,
+        distribution=distribution,
+        notes=tuple(notes),
+    )
+    save_spectrum(view, chosen.plot)
 
 
 def _cycles(chosen: argparse.Namespace) -> int:
@@ -168,5 +204,5 @@ def _template(chosen: argparse.Namespace) -> int:
     from battery_pilot.passport.master import write_template
 
     write_template(chosen.folder)
-    print(f"wrote models.csv and batteries.csv to {chosen.folder}")
+    print(f"wrote models.csv, batteries.csv and columns.csv, which explains their columns, to {chosen.folder}")
     return 0

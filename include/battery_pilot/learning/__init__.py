@@ -1,7 +1,9 @@
-"""The health model: how a battery's state of health will be at its next check-up, learnt from its own past.
+"""What is learnt from batteries: a health model on Spark, cycle life from early cycles, capacity from impedance.
 
-This package holds what needs no Spark session: the SQL of the features, the split by battery, the identity of a model
-and its card. The jobs ``train_health_model`` and ``score_health`` run it on Spark.
+This package holds what needs no Spark session. For the health model that is the SQL of the features, the split by battery,
+the identity of a model and its card; the jobs ``train_health_model`` and ``score_health`` run it on Spark. Cycle life
+(:mod:`~battery_pilot.learning.early_life`) and tables of features (:mod:`~battery_pilot.learning.assessment`) are small
+enough for numpy.
 """
 
 from __future__ import annotations

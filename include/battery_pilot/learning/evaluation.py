@@ -8,7 +8,6 @@ from __future__ import annotations
 
 # The queries are made of this package's constants, numbers and the jobs' table names; no outer text gets into them.
 # ruff: noqa: S608
-import math
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,59 +37,86 @@ class Interval(BaseModel):
     reference_days: Annotated[float, Field(gt=0)]
 
 
-def quantile_levels(residuals: int) -> tuple[float, float]:
-    """Return the two levels at which so many residuals bound 90 % of the errors to come.
+def cross_validation_sql(predicted: str, reference_days: float) -> str:
+    """Return the query for the mean absolute error of every ridge and the ends of its prediction interval.
 
-    Ranks are those of split conformal prediction (Vovk et al. 2005): ``(n + 1) * 0.05`` rounded down and
-    ``(n + 1) * 0.95`` rounded up, cut at the smallest and the largest residual. With less than 19 residuals the interval
-    is therefore their whole range. Residuals of one battery depend on each other, so the coverage is approximate.
+    One row for each ``ridge``: ``mae`` (percentage points), ``lower`` and ``upper`` (offsets for ``reference_days``).
 
-    :param residuals: how many there are; at least 1.
-    :return: lower and upper level, fractions between 0 and 1 in the middle of the rank's step.
-    """
-    tail = (1 - INTERVAL_PROBABILITY) / 2
-    # Rounding first: (n + 1) * 0.05 is a whole number for n = 19, which floating point misses by a hair.
-    lower_rank = max(1, math.floor(round((residuals + 1) * tail, 9)))
-    upper_rank = residuals + 1 - lower_rank
-    return (lower_rank - 0.5) / residuals, (upper_rank - 0.5) / residuals
-
-
-def cross_validation_sql(predicted: str, reference_days: float, pairs: int) -> str:
-    """Return the query for the mean absolute error and the residuals' quantiles of every ridge.
-
-    One row for each ``ridge``: ``mae`` (percentage points) and ``offsets`` (lower, upper; for ``reference_days``).
+    Residuals of one battery depend on each other, so batteries are what is counted: each of the ``k`` has weight 1,
+    shared evenly among its residuals, and at most ``(k + 1) * 0.05`` lies at or beyond either end (Dunn, Wasserman and
+    Ramdas 2023, J. Am. Stat. Assoc. 118, 2491, "pooling CDFs"; with one residual a battery these are the ranks of split
+    conformal prediction). Where even one residual is more than that, the end is the outermost one: with less than 19
+    batteries the interval is a range that was seen, without a promise.
 
     :param predicted: table of held-out predictions with a column ``ridge``.
     :param reference_days: median time between check-ups.
-    :param pairs: rows of each ridge.
     """
-    lower, upper = quantile_levels(pairs)
+    # A share that is a whole number, such as (19 + 1) * 0.05, must not be missed by the last bit of a sum.
+    allowed = f"(batteries + 1) * {(1 - INTERVAL_PROBABILITY) / 2}D + 1e-9D"
     return f"""
+WITH residual AS (
+  SELECT ridge, battery_id,
+    abs({_ERROR}) AS absolute_error,
+    {_ERROR} / {_scale(reference_days, "days_to_next")} AS scaled,
+    1D / count(*) OVER (PARTITION BY ridge, battery_id) AS weight
+  FROM {predicted}
+), ranked AS (
+  SELECT *,
+    sum(weight) OVER (PARTITION BY ridge ORDER BY scaled ROWS UNBOUNDED PRECEDING) AS at_or_below,
+    sum(weight) OVER (PARTITION BY ridge ORDER BY scaled DESC ROWS UNBOUNDED PRECEDING) AS at_or_above,
+    sum(weight) OVER (PARTITION BY ridge) AS batteries
+  FROM residual
+)
 SELECT ridge,
-  avg(abs({_ERROR})) AS mae,
-  percentile_approx(({_ERROR}) / ({_scale(reference_days, "days_to_next")}), array({lower}D, {upper}D)) AS offsets
-FROM {predicted}
+  avg(absolute_error) AS mae,
+  coalesce(max(CASE WHEN at_or_below <= {allowed} THEN scaled END), min(scaled)) AS lower,
+  coalesce(min(CASE WHEN at_or_above <= {allowed} THEN scaled END), max(scaled)) AS upper
+FROM ranked
 GROUP BY ridge"""
 
 
 def evaluation_sql(predicted: str, interval: Interval) -> str:
     """Return the query for one row: how far predictions were from the next check-up.
 
-    ``count``, ``mae`` and ``baseline_mae`` (percentage points; the baseline says that nothing changes) and
-    ``interval_coverage`` (share of truths inside the interval). Rows without a next check-up do not count; without any
-    row the errors are null.
+    ``count``, ``mae``, ``baseline_mae`` and ``linear_fade_mae`` (percentage points; the baseline says that nothing
+    changes, linear fade that the battery goes on as it did since its first check-up) and ``interval_coverage`` (share of
+    truths inside the interval). Rows without a next check-up do not count; without any row the errors are null.
 
     :param predicted: table with predictions.
     :param interval: the model's interval.
     """
     scale = _scale(interval.reference_days, "days_to_next")
+    # At a battery's first check-up no fade is known yet: nothing changes.
+    fade = "coalesce(state_of_health_change_since_first_percent_per_30_days, 0)"
     inside = f"{_ERROR} BETWEEN {interval.lower_offset}D * {scale} AND {interval.upper_offset}D * {scale}"
     return f"""
 SELECT count({_ERROR}) AS count,
   avg(abs({_ERROR})) AS mae,
   avg(abs(next_state_of_health_percent - state_of_health_percent)) AS baseline_mae,
+  avg(abs(next_state_of_health_percent - state_of_health_percent - {fade} * days_to_next / 30)) AS linear_fade_mae,
   avg(CAST({inside} AS DOUBLE)) AS interval_coverage
 FROM {predicted}"""
+
+
+def tested_rows_sql(predicted: str, interval: Interval, most_rows: int) -> str:
+    """Return the query for the rows of a test: ``battery_id``, ``truth``, ``value``, ``lower`` and ``upper``, percent.
+
+    :param predicted: table with predictions.
+    :param interval: the model's interval.
+    :param most_rows: a larger test is thinned evenly, by the rank of a hash.
+    """
+    scale = _scale(interval.reference_days, "days_to_next")
+    value = "state_of_health_percent + prediction * days_to_next / 30"
+    return f"""
+SELECT battery_id,
+  next_state_of_health_percent AS truth,
+  {value} AS value,
+  {value} + {interval.lower_offset}D * {scale} AS lower,
+  {value} + {interval.upper_offset}D * {scale} AS upper
+FROM {predicted}
+WHERE days_to_next IS NOT NULL
+ORDER BY xxhash64(battery_id, as_of), battery_id, as_of
+LIMIT {most_rows}"""
 
 
 def predictions_sql(predicted: str, interval: Interval, horizon_days: float, model_version: str) -> str:

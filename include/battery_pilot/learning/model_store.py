@@ -1,7 +1,7 @@
 """Trained models on disk: what identifies one, what is told about it, and which one counts.
 
 A models folder holds ``current.json`` and one folder for each version with the pipeline, the ids of the batteries it was
-trained on and ``model_card.json``. A version's folder appears as a whole and never changes.
+trained on, ``model_card.json`` and, for people, ``model_card.html``. A version's folder appears as a whole and never changes.
 """
 
 from __future__ import annotations
@@ -42,13 +42,20 @@ class Metrics(_Record):
     :param count: how many check-ups with a known next one.
     :param mae: mean absolute error of the predicted next state of health.
     :param baseline_mae: the same for the claim that nothing changes.
+    :param linear_fade_mae: the same for the claim that the battery goes on fading as it did since its first check-up.
     :param interval_coverage: share of truths inside the prediction interval, 0 to 1.
     """
 
     count: int
     mae: float
     baseline_mae: float
+    linear_fade_mae: float
     interval_coverage: float
+
+    @property
+    def beats_baselines(self) -> bool:
+        """Whether the model is better than both baselines."""
+        return self.mae < min(self.baseline_mae, self.linear_fade_mae)
 
 
 class BatterySet(_Record):
@@ -68,6 +75,8 @@ class ModelCard(_Record):
     """What is told about one trained model.
 
     :param version: its identity, see :func:`model_version`.
+    :param data_digest: of the check-ups with their features, target and place in the split.
+    :param spark_version: that it was trained with.
     :param metric: what it predicts.
     :param target: what the regression learnt.
     :param first_as_of: oldest check-up used.
@@ -87,6 +96,8 @@ class ModelCard(_Record):
     """
 
     version: str
+    data_digest: str
+    spark_version: str
     metric: str = METRIC
     target: str
     first_as_of: AwareDatetime
@@ -154,7 +165,7 @@ def publish(models: Path, card: ModelCard, save: Callable[[Path], None]) -> None
 
 
 def set_current(models: Path, version: str) -> None:
-    """Make a version the one that is used for scoring; nothing is written when it is already."""
+    """Release a version: make it the one that is used for scoring; nothing is written when it is already."""
     if _current_version(models) != version:
         write_json(models / "current.json", {"version": version})
 
@@ -166,7 +177,10 @@ def current_card(models: Path) -> ModelCard:
     """
     version = _current_version(models)
     if version is None:
-        raise InputError(f"{models / 'current.json'} not found: no model yet; run jobs/train_health_model.py first")
+        raise InputError(
+            f"{models / 'current.json'} not found: no model was released yet; run jobs/train_health_model.py, which releases "
+            "a model that beats its baselines"
+        )
     card = read_card(models, version)
     if card is None:
         raise InputError(

@@ -51,11 +51,11 @@ def test_impedance_checks_and_fits_a_spectrum(run, impedance_file):
     answer = run("impedance", impedance_file, "--circuit", "R0-p(R1,C1)", "--json")
     assert (answer.code, answer.err) == (0, "")
     validity, circuit = answer.json["validity"], answer.json["circuit"]
-    assert list(validity) == ["m", "mu", "max_residual_percent", "valid"]
+    assert list(validity) == ["m", "mu", "max_residual_percent", "valid", "trusted_hertz"]
     assert validity["valid"] is True
     assert 0 <= validity["mu"] <= 1
     assert isinstance(validity["m"], int)
-    assert list(circuit) == ["string", "parameters", "relative_rmse"]
+    assert list(circuit) == ["string", "parameters", "relative_rmse", "aic"]
     assert circuit["string"] == "R0-p(R1,C1)"
     assert list(circuit["parameters"]) == ["R0", "R1", "C1"]
     for parameter in circuit["parameters"].values():
@@ -84,6 +84,38 @@ def test_impedance_without_json_prints_the_same_facts_for_people(run, impedance_
     out = run("impedance", impedance_file, "--circuit", "R0-p(R1,C1)").out
     assert "string         R0-p(R1,C1)" in out
     assert "valid                 True" in out
+
+
+def test_impedance_tells_the_relaxation_times(run, impedance_file):
+    (peak,) = run("impedance", impedance_file, "--json").json["drt"]["peaks"]
+    assert peak["time_constant_second"] == pytest.approx(0.015, rel=0.05)
+    assert peak["resistance_ohm"] == pytest.approx(0.03, rel=0.02)
+
+
+def test_a_spectrum_too_narrow_for_relaxation_times_says_so_and_keeps_the_rest(run, impedance_file):
+    lines = impedance_file.read_text().splitlines()
+    rows = [lines[2].split(",")] * 9
+    narrow = [f"{1000 - 10 * k},{float(row[1]) * (1 + 0.01 * k)},{-0.001 - 0.0001 * k}" for k, row in enumerate(rows)]
+    impedance_file.write_text("\n".join([*lines[:2], *narrow, ""]))
+    answer = run("impedance", impedance_file, "--circuit", "R0-p(R1,C1)", "--json")
+    assert answer.code == 0
+    assert answer.json["drt"] is None
+    assert "span 0.036 decades" in answer.json["absent"]["drt"]
+    assert answer.json["circuit"]["string"] == "R0-p(R1,C1)"
+
+
+@pytest.mark.parametrize("name", ["plot.html", "plot.svg"])
+def test_impedance_draws_what_it_prints(run, impedance_file, tmp_path, name):
+    answer = run("impedance", impedance_file, "--circuit", "R0-p(R1,C1)", "--plot", tmp_path / name, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.json["circuit"]["string"] == "R0-p(R1,C1)"
+    assert len((tmp_path / name).read_text(encoding="utf-8")) > 5000
+
+
+def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_read(run, tmp_path):
+    answer = run("impedance", tmp_path / "missing.csv", "--plot", tmp_path / "plot.gif")
+    assert answer.code == 1
+    assert answer.err.startswith(f"battery-pilot: {tmp_path / 'plot.gif'}: cannot tell what kind of figure to draw")
 
 
 def test_cycles_are_summarised_one_object_a_cycle(run, cycling_file):
@@ -204,8 +236,8 @@ def broken_input(folder):
     (folder / "binary.csv").write_bytes(b"\x7fELF\x02\x01\x00\x00")
     (folder / "empty.csv").write_bytes(b"")
     (folder / "prose.csv").write_text("Dear diary, today nothing happened.\n")
-    (folder / "cut.csv").write_text("Test Time / s,Voltage / V,Current / A\n0,3.6,1\n1,3.")
-    return ["missing.csv", "a folder", "binary.csv", "empty.csv", "prose.csv", "cut.csv"]
+    (folder / "torn.csv").write_text("Test Time / s,Voltage / V,Current / A\n0,3.6,1\n1,3.\n2,3.6,1\n")
+    return ["missing.csv", "a folder", "binary.csv", "empty.csv", "prose.csv", "torn.csv"]
 
 
 @pytest.mark.parametrize("command", ["read", "impedance", "cycles"])

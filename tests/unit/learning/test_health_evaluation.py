@@ -3,31 +3,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from battery_pilot.learning.evaluation import Interval, predictions_sql, quantile_levels
-
-
-def element_rank(level: float, count: int) -> int:
-    """The rank of the element that a percentile picks: the first one with at least that share at or below it."""
-    return math.ceil(level * count)
-
-
-@given(st.integers(min_value=1, max_value=5_000_000))
-def test_quantiles_are_symmetric_and_keep_90_percent_between_them(count: int) -> None:
-    lower, upper = (element_rank(level, count) for level in quantile_levels(count))
-    assert 1 <= lower <= upper <= count
-    assert lower - 1 == count - upper
-    assert count < 19 or upper - lower >= 0.9 * (count + 1) - 1e-6
-
-
-@pytest.mark.parametrize(
-    ("count", "ranks"), [(1, (1, 1)), (18, (1, 18)), (19, (1, 19)), (39, (2, 38)), (99, (5, 95))]
-)
-def test_ranks_are_those_of_conformal_prediction(count: int, ranks: tuple[int, int]) -> None:
-    assert tuple(element_rank(level, count) for level in quantile_levels(count)) == ranks
+from battery_pilot.learning.evaluation import Interval, predictions_sql
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ def card(version: str = "0123456789ab") -> ModelCard:
     return ModelCard.model_validate(
         {
             "version": version,
+            "data_digest": "66-1-2-3-4",
+            "spark_version": "4.2.0",
             "target": "rate",
             "first_as_of": "2024-01-01T00:00:00Z",
             "last_as_of": "2024-06-01T00:00:00Z",
@@ -31,7 +33,7 @@ def card(version: str = "0123456789ab") -> ModelCard:
             "cross_validated_mae": {"0.1": 0.3},
             "intercept": -0.5,
             "coefficients": {"a": 0.2},
-            "metrics": Metrics(count=2, mae=0.2, baseline_mae=0.4, interval_coverage=1.0),
+            "metrics": Metrics(count=2, mae=0.2, baseline_mae=0.4, linear_fade_mae=0.3, interval_coverage=1.0),
             "interval": Interval(lower_offset=-0.4, upper_offset=0.3, reference_days=30),
         }
     )
@@ -92,7 +94,9 @@ def test_current_version_is_written_only_when_it_changes(tmp_path: Path) -> None
 
 
 def test_missing_model_names_the_job_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"current\.json not found: no model yet; run jobs/train_health_model\.py"):
+    with pytest.raises(
+        InputError, match=r"current\.json not found: no model was released yet; run jobs/train_health_model\.py"
+    ):
         model_store.current_card(tmp_path)
 
 
@@ -115,3 +119,11 @@ def test_card_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"surprise": 1}))
     with pytest.raises(InputError, match=r"model_card\.json: not a model card"):
         model_store.read_card(tmp_path, card().version)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "fade", "better"), [(0.4, 0.3, True), (0.4, 0.2, False), (0.2, 0.3, False), (0.4, 0.1, False)]
+)
+def test_model_is_good_enough_only_if_it_beats_both_baselines(baseline: float, fade: float, better: bool) -> None:
+    metrics = Metrics(count=2, mae=0.2, baseline_mae=baseline, linear_fade_mae=fade, interval_coverage=1.0)
+    assert metrics.beats_baselines is better
