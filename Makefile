@@ -1,7 +1,7 @@
 # Battery Pilot. `make help` lists what can be done.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up down lint format lock clean
+.PHONY: help setup demo test bench up down lint format lock clean
 
 VENV := .venv
 ARGS ?=
@@ -45,6 +45,9 @@ down: ## stop what `make up` started
 
 test: lint ## style, types, import rules and all tests
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+bench: setup ## measure the readers beside their peers, each in an environment of its own; ARGS="--write" fills docs/benchmarks.md
+	@$(VENV)/bin/python -m tests.benchmarks.run $(ARGS)
 
 lint: setup ## style, types and import rules
 	$(VENV)/bin/ruff check .
