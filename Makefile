@@ -4,7 +4,6 @@ SHELL := /bin/sh
 .PHONY: help setup demo test bench up down lint format lock clean
 
 VENV := .venv
-ARGS ?=
 PORT ?= 8080
 
 # The first interpreter that fits; PYTHON=... names the one to take.
@@ -44,7 +43,12 @@ down: ## stop what `make up` started
 	@if [ -x $(VENV)/bin/battery-pilot ]; then $(VENV)/bin/battery-pilot down --folder var/stack; fi
 
 test: lint ## style, types, import rules and all tests
+ifdef ARGS
 	@$(VENV)/bin/python -m pytest $(ARGS)
+else
+	@$(VENV)/bin/python -m pytest -n auto tests/unit tests/contract
+	@$(VENV)/bin/python -m pytest tests/integration tests/e2e
+endif
 
 bench: setup ## measure the readers beside their peers, each in an environment of its own; ARGS="--write" fills docs/benchmarks.md
 	@$(VENV)/bin/python -m tests.benchmarks.run $(ARGS)
