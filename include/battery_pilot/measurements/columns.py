@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from battery_pilot.measurements.text import shown
-from battery_pilot.measurements.units import split_unit
+from battery_pilot.measurements.text import shown, to_float
+from battery_pilot.measurements.units import split_unit, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from battery_pilot.measurements.source import Source
 
 _UNITS = {"second", "volt", "ampere", "ah", "wh", "watt", "ohm", "celsius", "percent"}
+_LOG_QUANTITIES = {"volt", "ampere"}
 _IGNORED = str.maketrans("", "", " _.#-")
 
 
@@ -62,6 +64,25 @@ def find_columns(headings: Sequence[str], names: Mapping[str, str], source: Sour
             raise source.error(place, problem)
         found[name] = Column(position, 1.0 if unit is None else unit.factor, unit is not None)
     return found
+
+
+def with_units_below(headings: Sequence[str], row: Sequence[str]) -> list[str] | None:
+    """Return headings with the units of the row below them, or ``None`` where that is no row of units.
+
+    :param headings: as in the file.
+    :param row: cells of the next row, for example ``[h:m:s]``, ``[V]`` and ``[mA]``.
+    """
+    units = [cell.strip("()[]{}/ ") for cell in row]
+    if len(units) < len(_LOG_QUANTITIES) or any(to_float(unit, decimal_comma=True) is not None for unit in units):
+        return None
+    known = [unit_of(unit) if unit else None for unit in units]
+    if not {unit.name for unit in known if unit is not None} >= _LOG_QUANTITIES:
+        return None
+    return [
+        f"{heading} ({unit})" if stated is not None and split_unit(heading, _UNITS)[1] is None else heading
+        for heading, unit, stated in itertools.zip_longest(headings, units, known, fillvalue=None)
+        if heading is not None
+    ]
 
 
 def demand(

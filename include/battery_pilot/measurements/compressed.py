@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 
 from battery_pilot.measurements.source import Source
@@ -12,6 +13,7 @@ _GZIP = 31
 _LARGEST_BYTES = 512 << 20
 _LARGEST_RATIO = 100
 _RATIO_COUNTS_FROM_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 16
 
 
 def unpacked(source: Source) -> Source:
@@ -23,16 +25,20 @@ def unpacked(source: Source) -> Source:
     if not source.data.startswith(_MAGIC):
         return source
     limit = min(_LARGEST_BYTES, max(_RATIO_COUNTS_FROM_BYTES, _LARGEST_RATIO * len(source.data)))
-    content, rest = bytearray(), source.data
-    while rest.startswith(_MAGIC):
+    # Pieces go straight to their place: text and copies of it would take a multiple of its size.
+    content, rest = io.BytesIO(), (packed := memoryview(source.data))
+    while rest[: len(_MAGIC)] == _MAGIC:
         stream = zlib.decompressobj(_GZIP)
-        try:
-            content += stream.decompress(rest, limit + 1 - len(content))
-        except zlib.error as error:
-            raise source.error("file", f"damaged gzip file: {error}; copy the file again") from error
-        if len(content) > limit:
-            raise source.error("file", f"unpacks to more than {limit >> 20} MiB; unpack and split it before")
+        while rest and not stream.eof:
+            try:
+                content.write(stream.decompress(rest[:_PIECE_BYTES], limit + 1 - content.tell()))
+            except zlib.error as error:
+                raise source.error("file", f"damaged gzip file: {error}; copy the file again") from error
+            if content.tell() > limit:
+                raise source.error("file", f"unpacks to more than {limit >> 20} MiB; unpack and split it before")
+            rest = rest[_PIECE_BYTES:]
         if not stream.eof:
             raise source.error("file", "truncated gzip file; copy the file again")
-        rest = stream.unused_data
-    return Source(bytes(content), source.name, source.data)
+        # What the last piece holds beyond the member belongs to the next one.
+        rest = packed[len(packed) - len(rest) - len(stream.unused_data) :]
+    return Source(content.getvalue(), source.name, source.data)

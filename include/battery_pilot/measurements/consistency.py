@@ -70,20 +70,27 @@ def moved_charge_ah(columns: Mapping[str, FloatArray], sign: float) -> float:
     """
     time, current = columns["test_time_second"], columns["current_ampere"]
     flowing = np.maximum(sign * current, 0.0)
-    mean = (flowing[1:] + flowing[:-1]) / 2
+    # In place: logs may be much larger than their packed files.
+    moved = flowing[1:] + flowing[:-1]
+    moved /= 2
     step = columns.get("step_index")
     if step is not None:
-        mean = np.where(step[1:] != step[:-1], flowing[1:], mean)
+        begins = step[1:] != step[:-1]
+        moved[begins] = flowing[1:][begins]
+    del flowing
+    moved *= np.diff(time)
     # Not a dot product: BLAS divides it among threads, which wait for each other on a busy machine.
-    return float((mean * np.diff(time)).sum()) / 3600
+    return float(moved.sum()) / 3600
 
 
 def _growth(counter: FloatArray) -> float:
     """Return by how much a counter grows over all its runs; where a run begins anew it loses most of its count."""
-    known = counter[np.isfinite(counter)]
+    is_known = np.isfinite(counter)
+    known = counter if is_known.all() else counter[is_known]
     change = np.diff(known)
     begins_anew = change < -_LEAST_FALL * np.abs(known[:-1])
-    return float(np.where(begins_anew, known[1:], change).sum())
+    change[begins_anew] = known[1:][begins_anew]
+    return float(change.sum())
 
 
 def without_zero_times(time: FloatArray) -> tuple[FloatArray, int]:

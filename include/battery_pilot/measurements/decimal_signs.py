@@ -14,6 +14,8 @@ _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+\.|^[+-]?\d{1,3}(,\d{3}){2,}$"
 """Numbers such as ``1,499.88`` and ``1,000,000``."""
 _LIKE_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"
 """These, and numbers such as ``1,100``, which is 1.1 or 1100; ``0,512`` and ``1,10`` are not among them."""
+_POINTS_BETWEEN_THOUSANDS = r"^[+-]?\d{1,3}(\.\d{3})+,\d*$"
+"""Numbers such as ``1.499,88``."""
 _BEGINS_WITH_DIGIT = r"^[+-]?\d"
 
 
@@ -33,9 +35,14 @@ def with_decimal_point(texts: pa.ChunkedArray, has_decimal_comma: bool) -> tuple
 
     :param texts: a column of numbers.
     :param has_decimal_comma: whether the table is known to have decimal commas.
-    :returns: the numbers, and the row of the first comma that may mean either, as in a column with 900 and 1,100.
+    :returns: the numbers, and the row of the first comma or point that may mean either, as in a column with 900 and 1,100.
     """
     with_comma = pc.match_substring(texts, ",").fill_null(False)
+    grouped = pc.match_substring_regex(texts, _POINTS_BETWEEN_THOUSANDS).fill_null(False)
+    if pc.any(grouped).as_py():
+        without_points = pc.replace_substring(texts, ".", "")
+        unclear = pc.and_not(pc.match_substring(texts, ".").fill_null(False), grouped)
+        return pc.replace_substring(without_points, ",", "."), _first(unclear)
     like_thousands = pc.match_substring_regex(texts, _LIKE_THOUSANDS).fill_null(False)
     unlike = pc.and_not(with_comma, like_thousands)
     if pc.any(pc.match_substring_regex(texts, _THOUSANDS)).as_py():

@@ -17,7 +17,8 @@ from pyarrow import csv
 from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements.decimal_signs import shows_decimal_comma, with_decimal_point
 from battery_pilot.measurements.model import HALF_WRITTEN
-from battery_pilot.measurements.text import binary_position, is_cut_number, number, shown, split_cells, to_float
+from battery_pilot.measurements.number_blocks import numbers_at_once
+from battery_pilot.measurements.text import is_cut_number, number, shown, split_cells, to_float
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -33,6 +34,7 @@ _ROWS_THAT_SHOW_A_WIDTH = 30
 # Rows whose cells show whether a column holds numbers; a column that is judged wrongly is read a second time.
 _ROWS_FOR_TYPES = 3
 _BYTES_WORTH_THREADS = 1 << 21
+_BYTES_WORTH_A_PARSER = 1 << 16
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile(rb"\r\n?|\n")
 _PLAIN_NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -162,6 +164,11 @@ class DelimitedTable:
         return rows == bytes(self._body).count(b"\n") + 1 or rows == sum(1 for _ in self._numbered_lines())
 
     def _read_csv(self, wanted: Sequence[int], texts: Collection[int]) -> pa.Table:
+        if len(self._body) <= _BYTES_WORTH_A_PARSER and not (texts or self._has_quotes or self._decimal_comma):
+            numbers = numbers_at_once(bytes(self._body), self._delimiter, self._width)
+            if numbers is not None:
+                columns = [pa.array(np.ascontiguousarray(numbers[:, index])) for index in wanted]
+                return pa.Table.from_arrays(columns, [str(index) for index in wanted])
         types = {str(index): pa.string() if index in texts else pa.float64() for index in wanted}
         return csv.read_csv(
             pa.BufferReader(pa.py_buffer(self._body)),
@@ -338,14 +345,13 @@ class DelimitedTable:
     def _with_decimal_point(self, index: int, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return a column of numbers with decimal points.
 
-        :raises MeasurementError: for a comma that may stand before decimals or between thousands.
+        :raises MeasurementError: for a comma or a point that may stand before decimals or between thousands.
         """
         texts_with_point, unclear = with_decimal_point(texts, self._shows_decimal_comma)
         if unclear is not None:
-            found = shown(texts[unclear].as_py())
-            problem = (
-                f"the comma in {found} may stand before decimals or between thousands; export without the latter"
-            )
+            text = texts[unclear].as_py()
+            sign = "comma" if "," in text else "point"
+            problem = f"the {sign} in {shown(text)} may stand before decimals or between thousands; export without the latter"
             self.refuse(unclear, f"{self._headings[index]}: {problem}")
         return texts_with_point
 
@@ -361,7 +367,7 @@ def _utf8(source: Source) -> bytes:
     """Return the content, with UTF-16 turned into UTF-8; binary content is refused."""
     if source.data.startswith(_UTF16_MARKS):
         return source.text(_EXPECTED).encode()
-    position = binary_position(source.data)
+    position = source.binary_position
     if position is not None:
         raise source.error(f"byte {position}", f"binary content, expected {_EXPECTED}")
     return source.data

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.measurements.text import shown, to_float
-from battery_pilot.measurements.times import ISO, start_facts
+from battery_pilot.measurements.times import DATES, ISO, start_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,11 @@ _NUMBER_FACTS = (
     "dc_bias_volt",
 )
 _NAMES = (*_TEXT_FACTS, *_NUMBER_FACTS, "started_at")
+_START = re.compile(
+    r"\s*(?:date and time(?: measurement)?|start(?:ed)?(?: (?:on|at|date|time|of test|of measurement))?|measured (?:on|at)"
+    r"|startzeit|startdatum)\s*[:=,;\t]+\s*([^,;\t]+)[,;\s]*",
+    re.IGNORECASE,
+)
 _FACT = re.compile(rf"\b({'|'.join(_NAMES)})=([^\s;]+)")
 
 
@@ -61,6 +66,16 @@ def leading_facts(lines: Sequence[str], warnings: list[str]) -> dict[str, Any]:
         else:
             warnings.append(f"Comment key {shown(name.strip())} is not known and was left out.")
     return facts
+
+
+def start_above(lines: Sequence[str], warnings: list[str]) -> dict[str, Any]:
+    """Return ``started_at`` from a line of text such as ``Date and time:,2022-04-28 13:42:47`` above a table.
+
+    :param lines: the text above the table.
+    :param warnings: receives a sentence for a date that cannot be read, is ambiguous or has no zone.
+    """
+    found = next(filter(None, map(_START.fullmatch, lines)), None)
+    return {} if found is None else start_facts(found[1], DATES, warnings)
 
 
 def _add(name: str, value: str, facts: dict[str, Any], warnings: list[str]) -> None:

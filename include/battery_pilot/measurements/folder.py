@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.pandas_compat  # Arrow imports it with the first table; a worker finds it imported.
 
 from battery_pilot.documents import recognise
 from battery_pilot.errors import MeasurementError
@@ -113,7 +117,12 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _prepare_worker() -> None:
-    """Let a worker end at Ctrl-C without a word, and with the process that started it, however that ends."""
+    """Let a worker end at Ctrl-C without a word, and with the process that started it, however that ends.
+
+    It shares the memory of what was imported before it began, and leaves the other processors to the other workers.
+    """
+    gc.freeze()
+    pa.set_cpu_count(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

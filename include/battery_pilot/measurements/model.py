@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     import pyarrow as pa
 
 Kind = Literal["impedance", "cycling", "field"]
@@ -84,26 +88,67 @@ class Metadata:
         }
 
 
-@dataclass(frozen=True)
+class Spectrum(NamedTuple):
+    """The points of one impedance spectrum in the file's order.
+
+    :param frequency_hertz: above 0.
+    :param impedance_ohm: complex, finite; the imaginary part is negative for a capacitive cell.
+    """
+
+    frequency_hertz: np.ndarray[Any, np.dtype[np.float64]]
+    impedance_ohm: np.ndarray[Any, np.dtype[np.complex128]]
+
+
+@dataclass(frozen=True, eq=False)
 class Measurement:
-    """The content of one instrument file.
+    """The content of one instrument file, whose numbers are read and checked.
+
+    What can be told from them later without an error is made when it is first asked for: many a user needs only the
+    spectra of thousands of files.
 
     :param kind: what was measured.
     :param format: short name of the file format, for example ``gamry-dta``.
-    :param instrument: maker and model as far as the file tells, else ``None``.
-    :param table: canonical columns (this module's constants), float64 values in SI units of the Battery Data Format.
-    :param source_sha256: digest of the raw file, hexadecimal.
-    :param metadata: further typed facts.
-    :param warnings: every guess and every repair, one sentence each.
+    :param digest: returns :attr:`source_sha256`.
+    :param describe: returns :attr:`instrument`, :attr:`metadata` and :attr:`warnings`.
+    :param arrange: returns :attr:`table`.
+    :param spectra: of an impedance measurement, in the file's order.
     """
 
     kind: Kind
     format: str
-    instrument: str | None
-    table: pa.Table
-    source_sha256: str
-    metadata: Metadata = Metadata()
-    warnings: tuple[str, ...] = ()
+    digest: Callable[[], str] = field(repr=False)
+    describe: Callable[[], tuple[str | None, Metadata, tuple[str, ...]]] = field(repr=False)
+    arrange: Callable[[Measurement], pa.Table] = field(repr=False)
+    spectra: tuple[Spectrum, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def source_sha256(self) -> str:
+        """Digest of the raw file, hexadecimal."""
+        return self.digest()
+
+    @cached_property
+    def _description(self) -> tuple[str | None, Metadata, tuple[str, ...]]:
+        return self.describe()
+
+    @property
+    def instrument(self) -> str | None:
+        """Maker and model as far as the file tells."""
+        return self._description[0]
+
+    @property
+    def metadata(self) -> Metadata:
+        """Further typed facts."""
+        return self._description[1]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Every guess and every repair, one sentence each."""
+        return self._description[2]
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """Canonical columns (this module's constants), float64 values in SI units of the Battery Data Format."""
+        return self.arrange(self)
 
     @property
     def half_written(self) -> str | None:

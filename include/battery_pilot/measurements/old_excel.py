@@ -17,14 +17,29 @@ MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LAST_REGULAR_SECTOR = 0xFFFFFFF9
 _SMALLEST_REGULAR_STREAM = 4096
 _DIRECTORY_ENTRY = struct.Struct("<64sH50xII4x")
+_SHORT_SECTOR = 64
 _STREAM_NAMES = ("Workbook", "Book")
+_ROOT = "Root Entry"
 
 _BOUND_SHEET, _BEGIN, _DIMENSIONS = 0x0085, 0x0809, 0x0200
 _SEVERAL_NUMBERS = 0x00BD
 _CELLS = frozenset({0x0006, 0x0203, 0x0204, 0x0205, 0x00D6, 0x027E, 0x00FD, _SEVERAL_NUMBERS})
+# Of the versions 5 and 8 of the format, by their size: first row, rows, first column, columns.
+_LAYOUTS_OF_DIMENSIONS = {10: "<HHHH", 14: "<IIHH"}
 _FREE_CELLS = 250_000
 _BYTES_TO_A_CELL = 2
 """A larger rectangle of cells needs content: a cell takes 6 bytes or more."""
+
+
+def is_old_excel(data: bytes, suffix: str) -> bool:
+    """Tell whether a file is the container of older Office files with a workbook, not with a text or a message.
+
+    :param data: content of the file.
+    :param suffix: ending of its name; of a damaged ``.xls`` file the problem is named.
+    """
+    if not data.startswith(MAGIC):
+        return False
+    return suffix == ".xls" or any(name.encode("utf-16-le") in data for name in _STREAM_NAMES)
 
 
 def check_old_excel(source: Source) -> None:
@@ -35,7 +50,7 @@ def check_old_excel(source: Source) -> None:
     """
     try:
         stream = _workbook_stream(source.data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, KeyError) as error:
         raise source.error("file", "damaged xls file: it refers to sectors behind its end; copy it again") from error
     except ValueError as error:
         raise source.error("file", f"damaged xls file: {error}; save it as xlsx") from error
@@ -49,8 +64,8 @@ def check_old_excel(source: Source) -> None:
             last_row = last_column = 0
         elif kind == _BOUND_SHEET and size >= 4:
             sheets.append(*struct.unpack_from("<I", stream, start))
-        elif kind == _DIMENSIONS and size >= 14:
-            _, rows, _, columns = struct.unpack_from("<IIHH", stream, start)
+        elif kind == _DIMENSIONS and size in _LAYOUTS_OF_DIMENSIONS:
+            rows, columns = _dimensions(source, stream, start, size)
             last_row, last_column = max(last_row, rows), max(last_column, columns)
         elif kind in _CELLS and size >= 6:
             row, column = struct.unpack_from("<HH", stream, start)
@@ -63,6 +78,13 @@ def check_old_excel(source: Source) -> None:
         raise source.error("file", "damaged xls file: a sheet does not begin where the list says; save it as xlsx")
     if area > _FREE_CELLS + len(stream) // _BYTES_TO_A_CELL:
         raise source.error("file", "its cells are spread over an area far beyond what it holds; save it as CSV")
+
+
+def _dimensions(source: Source, stream: bytes, start: int, size: int) -> tuple[int, int]:
+    first, rows, _, columns = struct.unpack_from(_LAYOUTS_OF_DIMENSIONS[size], stream, start)
+    if first > rows:
+        raise source.error("file", "damaged xls file: a sheet ends before it begins; save it as xlsx")
+    return rows, columns
 
 
 def _workbook_stream(data: bytes) -> bytes:
@@ -79,9 +101,15 @@ def _workbook_stream(data: bytes) -> bytes:
             raise ValueError("a stream is longer than the file")
         streams[name[: max(length - 2, 0)].decode("utf-16-le", "replace")] = (start, bytes_)
     start, length = next((streams[name] for name in _STREAM_NAMES if name in streams), (0, 0))
-    if length < _SMALLEST_REGULAR_STREAM:
+    if not length:
         raise ValueError("it holds no workbook")
-    return _chain(data, size, table, start)[:length]
+    if length >= _SMALLEST_REGULAR_STREAM:
+        return _chain(data, size, table, start)[:length]
+    # Short streams share one, which is divided into sectors of their own.
+    shared = b"\0" * _SHORT_SECTOR + _chain(data, size, table, streams[_ROOT][0])
+    short_table = _chain(data, size, table, struct.unpack_from("<I", data, 60)[0])
+    numbers = list(struct.unpack(f"<{len(short_table) // 4}I", short_table))
+    return _chain(shared, _SHORT_SECTOR, numbers, start)[:length]
 
 
 def _sector_table(data: bytes, size: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _DAYS = tuple(dict.fromkeys(re.split(" ?%[HI]", pattern)[0] for pattern in DATES if pattern != ISO))
 _DAYS_AND_HOURS = re.compile(r"\s*(?:(\d{1,6}) *[d.\-] *)?(\d{1,6})", re.ASCII)
+_SHORT_DATE = re.compile(r"\d\d?([/.-])\d\d?\1\d\d", re.ASCII)
+_MOST_SHORT_DATES = 10_000
+# Days that follow each other are 28 times further apart when the day is taken for the month.
+_CLOSER = 20
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALES = {
     "days since 1899-12-30": (86400.0, 25569.0, 2e4, 8e4),
@@ -138,20 +143,56 @@ def _dates_with_clocks(column: pa.Array, warnings: list[str]) -> pa.Array:
 
 def _seconds_of_days(days: pa.DictionaryArray, warnings: list[str]) -> FloatArray:
     """Return the second since 1970 at which each distinct day begins, by the date format that most rows fit."""
-    rows = np.bincount(days.indices.to_numpy(), minlength=len(days.dictionary))
+    rows, texts = np.bincount(days.indices.to_numpy(), minlength=len(days.dictionary)), days.dictionary.to_pylist()
     best, best_pattern, most = np.full(len(rows), np.nan), "", 0
-    readings = {}
     for pattern in _DAYS:
-        found = np.array([_second_of_day(text, pattern) for text in days.dictionary.to_pylist()])
-        readings[pattern] = count = int(rows[np.isfinite(found)].sum())
+        found = np.array([_second_of_day(text, pattern) for text in texts])
+        count = int(rows[np.isfinite(found)].sum())
         if count > most:
             best, best_pattern, most = found, pattern, count
+        if most == len(days):
+            break  # strptime takes long.
+    if not most:
+        return _days_with_short_years(texts, warnings)
     day_first = f"%d{best_pattern[2:3]}%m{best_pattern[5:]}"
-    if best_pattern.startswith("%m") and readings.get(day_first) == most:
+    if (
+        best_pattern.startswith("%m")
+        and day_first in _DAYS
+        and most
+        == sum(count for text, count in zip(texts, rows, strict=True) if np.isfinite(_second_of_day(text, day_first)))
+    ):
         warnings.append(f"The dates of the rows, {shown(days.dictionary[0].as_py())}, were read as month, day, year.")
     return best
 
 
+def _days_with_short_years(texts: Sequence[str], warnings: list[str]) -> FloatArray:
+    """Return the second since 1970 at which each day begins where its year has two digits, NaN where that is not clear.
+
+    It is clear where one order of day, month and year alone fits all dates, or makes of them days that follow each
+    other closely, while every other order spreads them over months or years.
+
+    :param texts: the distinct dates in the order of their first row.
+    """
+    unknown = np.full(len(texts), np.nan)
+    shapes = [_SHORT_DATE.fullmatch(text) for text in texts]
+    if not all(shapes) or len(texts) > _MOST_SHORT_DATES:
+        return unknown
+    sign = next(shape[1] for shape in shapes if shape)
+    fitting = []
+    for order in ("%m{0}%d{0}%y", "%d{0}%m{0}%y", "%y{0}%m{0}%d"):
+        days = np.array([_second_of_day(text, order.format(sign)) for text in texts])
+        if np.isfinite(days).all() and (np.diff(days) > 0).all():
+            fitting.append((float(days[-1] - days[0]), order, days))
+    fitting.sort(key=lambda one: one[0])
+    if not fitting or (len(fitting) > 1 and not 0 < _CLOSER * fitting[0][0] < fitting[1][0]):
+        return unknown
+    words = {"d": "day", "m": "month", "y": "year"}
+    order_in_words = ", ".join(words[letter] for letter in fitting[0][1] if letter in words)
+    warnings.append(f"The dates of the rows, {shown(texts[0])}, were read as {order_in_words}.")
+    return fitting[0][2]
+
+
+@lru_cache(maxsize=1024)
 def _second_of_day(text: str, pattern: str) -> float:
     try:
         return datetime.strptime(text, pattern).replace(tzinfo=UTC).timestamp()

@@ -15,8 +15,10 @@ import zlib
 from typing import TYPE_CHECKING, Protocol
 from xml.parsers import expat
 
+from battery_pilot.measurements.binary_excel import extent_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from battery_pilot.measurements.source import Source
 
@@ -32,6 +34,12 @@ _BYTES_OF_XML_TO_A_CELL = 8
 _LAST_ROW, _LAST_COLUMN = 1 << 20, 1 << 14
 _SHARED_STRINGS = "sharedstrings.xml"
 _LOCAL_HEADER = struct.Struct("<26xHH")
+_BINARY_LINKS = "xl/_rels/workbook.bin.rels"
+_TARGET = re.compile(rb'Target="([^"]*)"')
+_SPREAD = (
+    "its cells are spread over an area, or its texts repeated, far beyond what it holds; "
+    "delete the cells far from the table or export it as CSV"
+)
 
 _REFERENCE = re.compile(rb'r="([A-Za-z]+[0-9]+)"')
 _LETTERS = string.ascii_letters.encode()
@@ -92,6 +100,24 @@ def check_archive(source: Source) -> None:
             allowed -= _measure(source, sheet, _ExcelCells(), allowed)
     if strings is not None and strings.file_size * shown_strings > _LARGEST_BYTES:
         _measure(source, strings, _SharedStrings(shown_strings), _LARGEST_BYTES)
+    _check_binary_sheets(source, members)
+
+
+def _check_binary_sheets(source: Source, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an xlsb file whose sheets take far more memory than they hold."""
+    links = [member for member in members if member.filename == _BINARY_LINKS]
+    targets = {target.rpartition(b"/")[2] for link in links for target in _targets(source, link)}
+    parts = [member for member in members if member.filename.encode().rpartition(b"/")[2] in targets]
+    extents = [extent_of(b"".join(_pieces(source, part))) for part in parts]
+    cells, uses = (sum(extent[field] for extent in extents) for field in range(2))
+    longest = max((extent.longest for extent in extents), default=0)
+    if cells > _allowed(sum(part.file_size for part in parts)) or longest * uses > _LARGEST_BYTES:
+        raise source.error("file", _SPREAD)
+
+
+def _targets(source: Source, links: zipfile.ZipInfo) -> list[bytes]:
+    """Return the parts of an xlsb file that are sheets or lists of strings, as the workbook names them."""
+    return _TARGET.findall(b"".join(_pieces(source, links)).translate(_SINGLE_QUOTES))
 
 
 def _allowed(xml_bytes: int) -> int:
@@ -336,9 +362,5 @@ def _measure(source: Source, member: zipfile.ZipInfo, meter: _Meter, allowed: in
         raise source.error(member.filename, f"damaged XML: {error}; export the spreadsheet again") from error
     total = meter.total()
     if total > allowed:
-        problem = (
-            "its cells are spread over an area, or its texts repeated, far beyond what it holds; "
-            "delete the cells far from the table or export it as CSV"
-        )
-        raise source.error(member.filename, problem)
+        raise source.error(member.filename, _SPREAD)
     return total

@@ -1,4 +1,4 @@
-"""Spreadsheets (xlsx, xlsm, xls, ods) as rows of cells, and a table in a sheet as columns."""
+"""Spreadsheets (xlsx, xlsm, xlsb, xls, ods) as rows of cells, and a table in a sheet as columns."""
 
 from __future__ import annotations
 
@@ -137,6 +137,14 @@ class SheetTable:
         :param index: position of the column.
         """
         return [row[index] for row in self._rows]
+
+    def first(self, index: int) -> str:
+        """Return the text of a column's first cell; a time or duration in seconds.
+
+        :param index: position of the column.
+        """
+        cell = self._rows[0][index]
+        return as_text(as_number(cell) if isinstance(cell, time | timedelta) else cell)
 
     def text(self, index: int) -> pa.ChunkedArray:
         """Return a column as text without surrounding blanks.

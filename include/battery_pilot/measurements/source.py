@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -11,12 +12,34 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from battery_pilot.errors import MeasurementError
+from battery_pilot.measurements.old_excel import is_old_excel
 from battery_pilot.measurements.sheets import Workbook
-from battery_pilot.measurements.text import decode, delimiter_of, first_data_line, peek, split_cells, trim_empty
+from battery_pilot.measurements.text import (
+    binary_position,
+    decode,
+    delimiter_of,
+    first_data_line,
+    peek,
+    split_cells,
+    trim_empty,
+)
 
 _HEAD_BYTES = 16384
 _LINE = re.compile(r"^line (\d+)")
 _SMALL_BYTES = 1 << 18
+_BYTES_WITH_HEADINGS = 4096
+_WORDS_THAT_TELL = 2
+_EAST_ASIAN = {
+    encoding: tuple(word.encode(encoding) for word in words.split())
+    for encoding, words in {
+        "gb18030": "电压 电流 频率 时间 记录 循环 序号 阻抗 实部",
+        "cp932": "電圧 電流 周波数 時間 経過 インピーダンス 実部",
+        "cp949": "전압 전류 주파수 시간",
+        "big5": "電壓 電流 頻率 時間 阻抗",
+    }.items()
+}
+"""Words of headings in the encodings of Windows in China, Japan, Korea and Taiwan; two of them tell the encoding."""
+_WORKBOOKS = frozenset({"xl/workbook.xml", "xl/workbook.bin"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +76,26 @@ class Source:
         lines = blank.count(b"\n") or blank.count(b"\r")
         return Source(content, self.name, self.data if self.packed is None else self.packed, lines)
 
+    def in_utf8(self) -> Source:
+        """Return the file with the text of East Asian Windows as UTF-8; every other file as it is."""
+        head = self.data[:_BYTES_WITH_HEADINGS]
+        if head.isascii():
+            return self
+        counts = {encoding: sum(word in head for word in words) for encoding, words in _EAST_ASIAN.items()}
+        encoding = max(counts, key=counts.__getitem__)
+        if counts[encoding] < _WORDS_THAT_TELL or self._is_utf8:
+            return self
+        text = self.data.decode(encoding, errors="replace")
+        return Source(text.encode(), self.name, self.data if self.packed is None else self.packed, self.blank_lines)
+
+    @property
+    def _is_utf8(self) -> bool:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(self.head)
+        except UnicodeDecodeError:
+            return False
+        return True
+
     @cached_property
     def sha256(self) -> str:
         """Digest of the file as it is stored, hexadecimal."""
@@ -84,6 +127,11 @@ class Source:
             return None
 
     @cached_property
+    def binary_position(self) -> int | None:
+        """Position of the first byte that no text has, or ``None`` for text."""
+        return binary_position(self.data) if self._small_text is None else None
+
+    @cached_property
     def first_data_line(self) -> tuple[int, str]:
         """Number (from 1) and text of the first line that is neither blank nor a ``#`` comment; 0 where none is."""
         return first_data_line(self.head_text)
@@ -109,9 +157,8 @@ class Source:
     def workbook(self) -> Workbook | None:
         """The spreadsheet in the file, or ``None`` when its content is none."""
         names = self.zip_names
-        is_zip = "xl/workbook.xml" in names or ("content.xml" in names and "mimetype" in names)
-        is_old_excel = self.data.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") and self.suffix == ".xls"
-        return Workbook(self) if is_zip or is_old_excel else None
+        is_zip = bool(_WORKBOOKS.intersection(names)) or ("content.xml" in names and "mimetype" in names)
+        return Workbook(self) if is_zip or is_old_excel(self.data, self.suffix) else None
 
     def text(self, expected: str) -> str:
         r"""Return the whole content as text with line ends ``\n``.

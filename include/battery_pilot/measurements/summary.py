@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-
 from battery_pilot.measurements.model import IDENTITY_COLUMNS, Measurement
 
 if TYPE_CHECKING:
     from battery_pilot.documents import Document
+    from battery_pilot.measurements.tables import ComplexArray, FloatArray
 
 
 def summarise(measurement: Measurement) -> dict[str, object]:
@@ -22,12 +20,11 @@ def summarise(measurement: Measurement) -> dict[str, object]:
         ``spectra``, a list of ``points``, ``frequency_max_hertz``, ``frequency_min_hertz``, and the impedance at both
         as ``[real, imaginary]`` in ohm; otherwise ``rows``, ``duration_second`` and ``columns``.
     """
-    table = measurement.table
     figures: dict[str, object]
     if measurement.kind == "impedance":
-        index = table["spectrum_index"].to_numpy()
-        figures = {"spectra": [_spectrum(table.filter(pa.array(index == number))) for number in np.unique(index)]}
+        figures = {"spectra": [_points(*spectrum) for spectrum in measurement.spectra]}
     else:
+        table = measurement.table
         time = table["test_time_second"].to_numpy()
         figures = {
             "rows": table.num_rows,
@@ -63,14 +60,13 @@ def summarise_document(document: Document) -> dict[str, object]:
     }
 
 
-def _spectrum(table: pa.Table) -> dict[str, object]:
-    frequency = table["frequency_hertz"].to_numpy()
-    parts = (table["real_impedance_ohm"].to_numpy(), table["imaginary_impedance_ohm"].to_numpy())
-    highest, lowest = int(frequency.argmax()), int(frequency.argmin())
+def _points(frequency_hertz: FloatArray, impedance_ohm: ComplexArray) -> dict[str, object]:
+    highest, lowest = int(frequency_hertz.argmax()), int(frequency_hertz.argmin())
+    at_highest, at_lowest = complex(impedance_ohm[highest]), complex(impedance_ohm[lowest])
     return {
-        "points": table.num_rows,
-        "frequency_max_hertz": float(frequency[highest]),
-        "frequency_min_hertz": float(frequency[lowest]),
-        "impedance_at_max_ohm": [float(part[highest]) for part in parts],
-        "impedance_at_min_ohm": [float(part[lowest]) for part in parts],
+        "points": len(frequency_hertz),
+        "frequency_max_hertz": float(frequency_hertz[highest]),
+        "frequency_min_hertz": float(frequency_hertz[lowest]),
+        "impedance_at_max_ohm": [at_highest.real, at_highest.imag],
+        "impedance_at_min_ohm": [at_lowest.real, at_lowest.imag],
     }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,15 +21,19 @@ from battery_pilot.measurements.model import (
     IMPEDANCE_COLUMNS,
     Measurement,
     Metadata,
+    Spectrum,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from battery_pilot.measurements.source import Source
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+ComplexArray = np.ndarray[Any, np.dtype[np.complex128]]
+Facts = Mapping[str, Any] | Callable[[list[str]], Mapping[str, Any]]
+"""Instrument and fields of :class:`Metadata`, or what finds them when they are asked for and adds its warnings."""
 
 COUNTERS = ("cycle_count", "step_count", "step_index")
 """Columns of whole numbers."""
@@ -37,6 +44,9 @@ _NUMBER = pa.float64()
 _TEXT = pa.string()
 _WHOLE_NUMBER = pa.int32()
 _FIRST_LETTER = bytes(4)
+_MOST_BYTES_KEPT = 1 << 16
+# The methods of arrays spend half of the time for a short array on finding these.
+_least, _most, _all = np.minimum.reduce, np.maximum.reduce, np.logical_and.reduce
 _SHORT_ROWS = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Half of the range of 64-bit microseconds, so that start plus test time cannot overflow.
@@ -57,7 +67,7 @@ class Points:
     frequency_hertz: Sequence[float] | FloatArray
     real_ohm: Sequence[float] | FloatArray
     imaginary_ohm: Sequence[float] | FloatArray
-    spectrum: Sequence[Any] | FloatArray | None = None
+    spectrum: Sequence[Any] | np.ndarray[Any, Any] | None = None
     places: Sequence[int] | None = None
 
     def place(self, index: int) -> str:
@@ -75,7 +85,7 @@ def impedance_measurement(
     *,
     moments: pa.Array | None = None,
     instrument: str | None = None,
-    facts: Mapping[str, Any] | None = None,
+    facts: Facts | None = None,
     warnings: Sequence[str] = (),
 ) -> Measurement:
     """Return the impedance measurement of a file.
@@ -88,29 +98,76 @@ def impedance_measurement(
     :param points: rows of the file.
     :param moments: time of each row in UTC; by default ``started_at``, where the start is known.
     :param instrument: maker and model, if known.
-    :param facts: values for the fields of :class:`Metadata`; ``started_at`` becomes ``measured_at`` of all points.
+    :param facts: of the file's header; ``started_at`` becomes ``measured_at`` of all points.
     :param warnings: sentences from the reader.
     :raises MeasurementError: when no point remains, a frequency is not positive or a value not finite.
     """
-    known_facts, notes = facts or {}, list(warnings)
-    values = np.array((points.frequency_hertz, points.real_ohm, points.imaginary_ohm), dtype=np.float64)
+    notes = list(warnings)
+    frequency = np.array(points.frequency_hertz, np.float64)
+    impedance = np.empty(len(frequency), dtype=np.complex128)
+    impedance.real, impedance.imag = points.real_ohm, points.imaginary_ohm
     spectrum = points.spectrum
-    if not values.size or not values[0].min() > 0 or not np.isfinite(values).all():
-        kept: BoolArray = np.any(values != 0, axis=0)
+    if not (len(frequency) and _least(frequency) > 0 and _most(frequency) < np.inf and _all(np.isfinite(impedance))):
+        kept: BoolArray = (frequency != 0) | (impedance != 0)
         if not kept.all():
             notes.append(f"{np.count_nonzero(~kept)} rows without alternating current (frequency 0) were left out.")
-            values = values[:, kept]
+            frequency, impedance = frequency[kept], impedance[kept]
             spectrum = None if spectrum is None else np.asarray(spectrum)[kept]
             moments = None if moments is None else moments.filter(pa.array(kept))
-        if not values.size:
+        if not len(frequency):
             raise source.error("table", "no data rows with a frequency; the file is truncated or empty")
-        _demand_spectrum(source, points, values, kept)
-    rows = values.shape[1]
-    numbers = _zeros(rows) if spectrum is None else _column(_spectrum_numbers(spectrum, rows), _WHOLE_NUMBER)
-    quantities = [_column(row, _NUMBER) for row in np.ascontiguousarray(values)]
+        _demand_spectrum(source, points, frequency, impedance, kept)
+    return Measurement(
+        kind="impedance",
+        format=format_name,
+        digest=_digest(source),
+        describe=partial(_described, instrument, facts or {}, notes),
+        arrange=_impedance_table if moments is None else partial(_impedance_table, moments=moments),
+        spectra=_spectra(frequency, impedance, spectrum),
+    )
+
+
+def _digest(source: Source) -> Callable[[], str]:
+    """Return what tells the digest of a file: it is only left for later where that keeps few bytes in memory."""
+    stored = source.data if source.packed is None else source.packed
+    if len(stored) > _MOST_BYTES_KEPT:
+        return partial(str, source.sha256)
+    return lambda: sha256(stored).hexdigest()
+
+
+def _described(
+    instrument: str | None, facts: Facts, notes: list[str]
+) -> tuple[str | None, Metadata, tuple[str, ...]]:
+    warnings = [*notes]
+    known = dict(facts(warnings) if callable(facts) else facts)
+    instrument = known.pop("instrument", instrument)
+    return instrument, Metadata(**known), tuple(dict.fromkeys(warnings))
+
+
+def _spectra(frequency: FloatArray, impedance: ComplexArray, spectrum: Any) -> tuple[Spectrum, ...]:
+    """Split points where the value changes that is equal within a spectrum."""
+    if spectrum is None:
+        return (Spectrum(frequency, impedance),)
+    marks = np.asarray(spectrum)
+    begins = [0, *(np.flatnonzero(marks[1:] != marks[:-1]) + 1).tolist(), len(frequency)]
+    return tuple(Spectrum(frequency[a:b], impedance[a:b]) for a, b in pairwise(begins))
+
+
+def _impedance_table(measurement: Measurement, moments: pa.Array | None = None) -> pa.Table:
+    """Return the canonical table of spectra."""
+    spectra = measurement.spectra
+    if len(spectra) == 1:
+        frequency, impedance = spectra[0]
+        numbers = _zeros(len(frequency))
+    else:
+        frequency, impedance = (np.concatenate(parts) for parts in zip(*spectra, strict=True))
+        sizes = [len(one.frequency_hertz) for one in spectra]
+        numbers = _column(np.repeat(np.arange(len(spectra), dtype=np.int32), sizes), _WHOLE_NUMBER)
+    quantities = map(_numbers, (frequency, impedance.real, impedance.imag))
     columns = dict(zip(IMPEDANCE_COLUMNS, [numbers, *quantities], strict=True))
-    moments = _start_of_all(known_facts, rows) if moments is None else moments.cast(_TIMESTAMP)
-    return _measurement("impedance", source, format_name, columns, moments, instrument, known_facts, notes)
+    if moments is None:
+        moments = _start_of_all(measurement.metadata.started_at, len(frequency))
+    return _with_identity(columns, measurement.metadata, measurement.source_sha256, moments.cast(_TIMESTAMP))
 
 
 def _column(values: np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
@@ -151,24 +208,17 @@ def _no_text(rows: int) -> pa.Array:
     return pa.nulls(rows, _REPEATED_TEXT)
 
 
-def _spectrum_numbers(spectrum: Any, rows: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Return the number, from 0, of the spectrum of each point."""
-    marks = np.asarray(spectrum)
-    changes = np.zeros(rows, dtype=np.int32)
-    changes[1:] = marks[1:] != marks[:-1]
-    return np.cumsum(changes, dtype=np.int32)
-
-
-def _demand_spectrum(source: Source, points: Points, values: FloatArray, kept: BoolArray) -> None:
+def _demand_spectrum(
+    source: Source, points: Points, frequency: FloatArray, impedance: ComplexArray, kept: BoolArray
+) -> None:
     """Refuse frequencies that are not positive and values that are not finite."""
-    broken = (values[0] <= 0) | ~np.isfinite(values).all(axis=0)
+    broken = ~((frequency > 0) & np.isfinite(frequency) & np.isfinite(impedance))
     if not broken.any():
         return
     index = int(np.flatnonzero(kept)[broken][0])
-    frequency = float(points.frequency_hertz[index])
     problem = "a value is too large for a number of 64 bits, or no number"
-    if frequency <= 0:
-        problem = f"expected a frequency above 0 Hz, found {frequency:g}"
+    if points.frequency_hertz[index] <= 0:
+        problem = f"expected a frequency above 0 Hz, found {float(points.frequency_hertz[index]):g}"
     raise source.error(points.place(index), problem)
 
 
@@ -196,7 +246,7 @@ def cycling_measurement(
     :param warnings: sentences from the reader.
     :raises MeasurementError: when there is no row.
     """
-    known_facts, notes = facts or {}, list(warnings)
+    notes = list(warnings)
     time = columns["test_time_second"]
     if not len(time):
         raise source.error("table", "no data rows; the file is truncated or empty")
@@ -214,8 +264,16 @@ def cycling_measurement(
             array = _optional(name, values, notes)
             if array is not None:
                 arrays[name] = array
-    moments = _row_times(time, known_facts) if moments is None else moments.cast(_TIMESTAMP)
-    return _measurement(kind, source, format_name, arrays, moments, instrument, known_facts, notes)
+    instrument, metadata, sentences = _described(instrument, facts or {}, notes)
+    moments = _row_times(time, metadata.started_at) if moments is None else moments.cast(_TIMESTAMP)
+    table = _with_identity(arrays, metadata, source.sha256, moments)
+    return Measurement(
+        kind=kind,
+        format=format_name,
+        digest=partial(str, source.sha256),
+        describe=lambda: (instrument, metadata, sentences),
+        arrange=lambda _: table,
+    )
 
 
 def _optional(name: str, values: FloatArray, notes: list[str]) -> pa.Array | None:
@@ -235,16 +293,15 @@ def _optional(name: str, values: FloatArray, notes: list[str]) -> pa.Array | Non
     return pa.array(whole.astype(np.int64), pa.int64(), mask=gaps)
 
 
-def _start(facts: Mapping[str, Any]) -> datetime | None:
-    started_at = facts.get("started_at")
+def _start(started_at: str | None) -> datetime | None:
     if started_at is None:
         return None
     start = datetime.fromisoformat(started_at)
     return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
-def _row_times(time: FloatArray, facts: Mapping[str, Any]) -> pa.Array:
-    start = _start(facts)
+def _row_times(time: FloatArray, started_at: str | None) -> pa.Array:
+    start = _start(started_at)
     if start is None:
         return pa.nulls(len(time), _TIMESTAMP)
     known = np.abs(time) < _LONGEST_TEST_SECOND
@@ -254,8 +311,8 @@ def _row_times(time: FloatArray, facts: Mapping[str, Any]) -> pa.Array:
     return pa.array(elapsed, pa.int64(), mask=gaps).cast(_TIMESTAMP)
 
 
-def _start_of_all(facts: Mapping[str, Any], rows: int) -> pa.Array:
-    start = _start(facts)
+def _start_of_all(started_at: str | None, rows: int) -> pa.Array:
+    start = _start(started_at)
     if start is None:
         return pa.nulls(rows, _TIMESTAMP)
     return _column(np.full(rows, _microseconds(start), dtype=np.int64), _TIMESTAMP)
@@ -275,26 +332,10 @@ def _repeated(text: str | None, rows: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(_first_text(rows), single, safe=False)
 
 
-def _measurement(
-    kind: Any,
-    source: Source,
-    format_name: str,
-    columns: dict[str, pa.Array],
-    moments: pa.Array,
-    instrument: str | None,
-    facts: Mapping[str, Any],
-    warnings: Sequence[str],
-) -> Measurement:
-    metadata = Metadata(**facts)
+def _with_identity(
+    columns: Mapping[str, pa.Array], metadata: Metadata, source_sha256: str, moments: pa.Array
+) -> pa.Table:
     rows = len(moments)
     battery = _repeated(metadata.battery_id or metadata.cell_id, rows)
-    arrays = [*columns.values(), battery, _repeated(source.sha256, rows), moments]
-    return Measurement(
-        kind=kind,
-        format=format_name,
-        instrument=instrument,
-        table=pa.Table.from_arrays(arrays, [*columns, *IDENTITY_COLUMNS]),
-        source_sha256=source.sha256,
-        metadata=metadata,
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
+    arrays = [*columns.values(), battery, _repeated(source_sha256, rows), moments]
+    return pa.Table.from_arrays(arrays, [*columns, *IDENTITY_COLUMNS])

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_LAST_LOW_CONTROL, _FIRST_HIGH_CONTROL, _HIGH_CONTROLS = 8, 14, 18
+_LAST_LOW_CONTROL, _FIRST_HIGH_CONTROL, _HIGH_CONTROLS = 8, np.uint8(14), 18
+_TEXT_BYTES = bytes(octet for octet in range(256) if not _CONTROL_BYTE.match(bytes([octet])))
+_SHORT, _BYTES_AT_ONCE = 1 << 12, 1 << 17
+_least = np.minimum.reduce  # The method of an array spends half of the time for a small file on finding this.
 _SHOWN = 40
 _ROWS_THAT_SHOW_A_WIDTH = 10
 
@@ -87,12 +90,16 @@ def binary_position(head: bytes) -> int | None:
     """Return the position of the first byte that no text has, or ``None`` for text as :func:`decode` knows it."""
     if not head or head.startswith(_UTF16_MARKS):
         return None
-    octets = np.frombuffer(head, dtype=np.uint8)
-    # Two minima tell at memory speed that there is none: of all bytes, and of bytes 14 to 31 moved to 0 to 17.
-    if octets.min() > _LAST_LOW_CONTROL and (octets - _FIRST_HIGH_CONTROL).min() >= _HIGH_CONTROLS:
+    if len(head) < _SHORT and not head.translate(None, _TEXT_BYTES):
         return None
-    control = _CONTROL_BYTE.search(head)
-    return control.start() if control else None
+    for start in range(0, len(head), _BYTES_AT_ONCE):
+        octets = np.frombuffer(head, np.uint8, min(_BYTES_AT_ONCE, len(head) - start), start)
+        # Two minima tell at memory speed that there is none: of all bytes, and of bytes 14 to 31 moved to 0 to 17.
+        if _least(octets) <= _LAST_LOW_CONTROL or _least(octets - _FIRST_HIGH_CONTROL) < _HIGH_CONTROLS:
+            control = _CONTROL_BYTE.search(head, start, start + len(octets))
+            if control:
+                return control.start()
+    return None
 
 
 def first_data_line(text: str) -> tuple[int, str]:

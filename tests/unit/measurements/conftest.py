@@ -221,6 +221,11 @@ def _bdf() -> str:
     return "\n".join(["Test Time / s,Voltage / V,Current / A,Cycle Count / 1", *rows]) + "\n"
 
 
+def _bdf_records() -> str:
+    names = ("Test Time / s", "Voltage / V", "Current / A")
+    return json.dumps([dict(zip(names, row, strict=True)) for row in LOG])
+
+
 def _bdf_impedance() -> str:
     rows = [f"{f!r},{z.real!r},{z.imag!r}" for f, z in zip(FREQUENCIES, SPECTRUM, strict=True)]
     return "\n".join(["frequency_hertz,real_impedance_ohm,imaginary_impedance_ohm", *rows]) + "\n"
@@ -459,6 +464,8 @@ def samples() -> dict[str, str]:
         "bare.csv": _bare(),
         "layouts.csv": _layouts(),
         "log.bdf.csv": _bdf(),
+        "log.bdf.json": _bdf_records(),
+        "log.bdf.ndjson": _bdf_records().strip("[]").replace("}, {", "}\n{") + "\n",
         "spectrum.bdf.csv": _bdf_impedance(),
         "arbin.csv": _arbin(),
         "battery_archive.csv": _battery_archive(),

@@ -22,6 +22,15 @@ def test_members_one_after_the_other_are_joined(samples: dict[str, str]) -> None
     assert read_bytes(packed, "a.csv.gz").table.num_rows == 16
 
 
+def test_many_members_of_any_length_are_joined(samples: dict[str, str]) -> None:
+    text = samples["arbin.csv"].encode()
+    notes = b"".join(gzip.compress(b"#" * length + b"\n", 0) for length in (70_000, 65_000, 3))
+    packed = b"".join(gzip.compress(text[at : at + 7], 0) for at in range(0, len(text), 7))
+    assert read_bytes(packed, "a.csv.gz").table.num_rows == 16
+    with pytest.raises(MeasurementError, match="unknown format"):
+        read_bytes(notes, "a.csv.gz")
+
+
 def test_a_truncated_gzip_file_is_refused(samples: dict[str, str]) -> None:
     packed = gzip.compress(samples["arbin.csv"].encode())
     with pytest.raises(MeasurementError, match="truncated gzip file"):

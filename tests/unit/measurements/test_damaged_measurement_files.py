@@ -27,6 +27,8 @@ FILES = [
     "bare.csv",
     "layouts.csv",
     "log.bdf.csv",
+    "log.bdf.json",
+    "log.bdf.ndjson",
     "spectrum.bdf.csv",
     "arbin.csv",
     "battery_archive.csv",

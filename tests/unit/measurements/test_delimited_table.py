@@ -209,3 +209,32 @@ def test_what_was_written_is_read(
     assert list(found.required(2)) == [float(cell) for cell in cells]
     assert [found.line(row) for row in range(len(rows))] == [heading_line + 1 + row for row in range(len(rows))]
     assert warnings == []
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3), min_size=1, max_size=20),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_a_small_table_of_numbers_is_read_as_by_the_parser_of_large_ones(
+    rows: list[tuple[float, float, float]], delimiter: str, end: str, has_end: bool
+) -> None:
+    lines = [delimiter.join(HEADINGS), *(delimiter.join(map(repr, row)) for row in rows)]
+    small, _ = table(end.join(lines) + (end if has_end else ""), delimiter)
+    quoted, _ = table(end.join([*lines, '"0"' + f"{delimiter}0" * 2, ""]), delimiter)
+    for index in range(3):
+        found = small.required(index)
+        assert list(found) == [row[index] for row in rows][: len(found)]
+        assert list(found) == list(quoted.required(index))[: len(found)]
+        assert len(found) >= len(rows) - (not has_end)
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "N/A"])
+def test_a_gap_in_a_small_table_of_numbers_is_a_gap(cell: str) -> None:
+    found, warnings = table(f"time,state,volt\n0,1,3.5\n1,{cell},3.6\n2,3,3.7\n")
+    values = found.optional(1, "step_index")
+    assert values is not None
+    assert list(values[[0, 2]]) == [1, 3]
+    assert np.isnan(values[1])
+    assert not warnings

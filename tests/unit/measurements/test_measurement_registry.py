@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import formats, read, read_bytes, registry
+from battery_pilot.measurements.model import IMPEDANCE_COLUMNS
 from battery_pilot.measurements.source import Source
+from battery_pilot.measurements.text import binary_position
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +82,13 @@ def test_a_folder_is_reported(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(MeasurementError, match="a pipe or a device"):
+        read(pipe)
+
+
 def test_a_file_too_large_to_be_read_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_LARGEST_FILE_BYTES", 3)
     (tmp_path / "a.csv").write_bytes(b"1234")
@@ -142,3 +152,36 @@ def test_blank_lines_before_the_first_change_nothing_but_line_numbers(samples: d
     with pytest.raises(MeasurementError) as caught:
         read_bytes(f"{blank}Test Time / s,Voltage / V,Current / A\n0,3.6,1\n1,3.\n2,3.6,1\n".encode(), "log.csv")
     assert caught.value.place == f"line {3 + blank.count(chr(10))}"
+
+
+@pytest.mark.parametrize("file_name", FORMAT_OF)
+def test_the_spectra_of_a_measurement_are_the_points_of_its_table(samples: dict[str, str], file_name: str) -> None:
+    measurement = read_bytes(samples[file_name].encode(), file_name)
+    points = [
+        (number, frequency, ohm.real, ohm.imag)
+        for number, spectrum in enumerate(measurement.spectra)
+        for frequency, ohm in zip(*spectrum, strict=True)
+    ]
+    assert bool(points) == (measurement.kind == "impedance")
+    if points:
+        rows = measurement.table.to_pydict()
+        assert points == list(zip(*(rows[name] for name in IMPEDANCE_COLUMNS), strict=True))
+
+
+def test_what_a_measurement_tells_does_not_depend_on_the_order_of_the_questions(samples: dict[str, str]) -> None:
+    data = samples["gamry.dta"].encode()
+    first, second = read_bytes(data, "a.dta"), read_bytes(data, "a.dta")
+    warnings = first.warnings
+    assert second.table == first.table
+    assert (second.warnings, second.metadata, second.instrument) == (warnings, first.metadata, first.instrument)
+    assert second.source_sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("control", [0, 8, 14, 26, 28, 31])
+@pytest.mark.parametrize("place", [0, 4095, 4096, (1 << 17) - 1, 1 << 17, 300_000])
+def test_a_byte_that_no_text_has_is_found_wherever_it_stands(control: int, place: int) -> None:
+    content = bytearray(b"1.5\t\r\n" * 60_000)
+    assert binary_position(bytes(content)) is None
+    content[place] = control
+    assert binary_position(bytes(content)) == place
+    assert binary_position(bytes(content[: place + 1])) == place

@@ -125,3 +125,31 @@ def test_numbers_that_count_nothing_known_are_left_out() -> None:
     warnings: list[str] = []
     assert counted_moments(np.array([12.5]), {}, warnings) is None
     assert "not seconds since 1970" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "first"),
+    [
+        (["03/25/21 10:00:00"], "2021-03-25T10:00:00+00:00"),
+        (["25.03.21 23:59:59", "26.03.21 00:00:01"], "2021-03-25T23:59:59+00:00"),
+        (["11/03/21 23:59:59", "12/03/21 00:00:01"], "2021-03-11T23:59:59+00:00"),
+        (["03/11/21 23:59:59", "03/12/21 00:00:01"], "2021-03-11T23:59:59+00:00"),
+        (["21-03-11 23:59:59", "21-03-12 00:00:01"], "2021-03-11T23:59:59+00:00"),
+    ],
+)
+def test_years_of_two_digits_are_read_where_the_rows_make_them_clear(texts: list[str], first: str) -> None:
+    facts: dict[str, str] = {}
+    warnings: list[str] = []
+    moments = row_moments(texts, facts, warnings)
+    assert moments is not None
+    assert facts["started_at"] == first
+    assert any("were read as" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("texts", [["25.03.21 10:00:00"], ["03/04/21 10:00:00", "03/04/21 10:00:01"]])
+def test_years_of_two_digits_that_may_be_days_are_left_out(texts: list[str]) -> None:
+    facts: dict[str, str] = {}
+    warnings: list[str] = []
+    assert row_moments(texts, facts, warnings) is None
+    assert not facts
+    assert any("cannot be read and were left out" in warning for warning in warnings)

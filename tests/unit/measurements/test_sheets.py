@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements import sheet_limits
+from battery_pilot.measurements.binary_excel import extent_of
+from battery_pilot.measurements.old_excel import check_old_excel
 from battery_pilot.measurements.sheets import SheetTable, Workbook, as_number, as_text
 from battery_pilot.measurements.source import Source
 
@@ -213,6 +215,87 @@ def old_excel(table: list[int]) -> bytes:
 def test_old_excel_files_with_a_damaged_structure_are_refused(table: list[int], problem: str) -> None:
     with pytest.raises(MeasurementError, match=problem):
         all_rows(old_excel(table), "a.xls")
+
+
+def directory_entry(name: str, start: int, size: int) -> bytes:
+    letters = name.encode("utf-16-le")
+    return struct.pack("<64sH50xII4x", letters, len(letters) + 2, start, size)
+
+
+def short_old_excel(stream: bytes) -> bytes:
+    """Return an xls file whose workbook is too short for sectors of its own."""
+    end, free = 0xFFFFFFFE, 0xFFFFFFFF
+    header = bytearray(512)
+    header[:8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+    struct.pack_into("<H", header, 30, 9)
+    struct.pack_into("<I", header, 48, 1)
+    struct.pack_into("<II", header, 60, 2, 1)
+    struct.pack_into("<I", header, 68, end)
+    struct.pack_into("<109I", header, 76, 0, *[free] * 108)
+    sectors = struct.pack("<128I", 0xFFFFFFFD, end, end, end, *[free] * 124)
+    directory = directory_entry("Root Entry", 3, 512) + directory_entry("Workbook", 1, len(stream))
+    short = struct.pack("<128I", free, 2, end, *[free] * 125)
+    return bytes(header) + sectors + directory.ljust(512, b"\0") + short + (bytes(64) + stream).ljust(512, b"\0")
+
+
+def test_an_old_excel_file_with_a_short_workbook_is_checked_under_any_name() -> None:
+    sheet = 4 * struct.calcsize("<H") + struct.calcsize("<I")
+    stream = struct.pack("<HHI", 0x0085, 4, sheet).ljust(sheet, b"\0") + struct.pack("<HH", 0x0809, 0)
+    source = Source(short_old_excel(stream.ljust(100, b"\0")), "a.dat")
+    assert source.workbook is not None
+    check_old_excel(source)
+
+
+@pytest.mark.parametrize(
+    ("layout", "rows", "problem"),
+    [
+        ("<HHIIHH2x", (0, 60_000), "spread over an area"),
+        ("<HHHHHH2x", (0, 60_000), "spread over an area"),
+        ("<HHIIHH2x", (34_048, 38), "ends before it begins"),
+        ("<HHHHHH2x", (34_048, 38), "ends before it begins"),
+    ],
+)
+def test_an_old_excel_file_with_impossible_dimensions_is_refused(
+    layout: str, rows: tuple[int, int], problem: str
+) -> None:
+    dimensions = struct.pack(layout, 0x0200, struct.calcsize(layout) - 4, *rows, 0, 256)
+    with pytest.raises(MeasurementError, match=problem):
+        check_old_excel(Source(short_old_excel(dimensions.ljust(100, b"\0")), "a.dat"))
+
+
+def test_other_files_in_the_container_of_old_office_are_no_spreadsheets() -> None:
+    data = short_old_excel(b"").replace("Workbook".encode("utf-16-le"), "WordDocu".encode("utf-16-le"))
+    assert Source(data, "a.doc").workbook is None
+
+
+def binary_record(kind: int, content: bytes) -> bytes:
+    first = bytes([kind]) if kind < 128 else bytes([kind & 0x7F | 0x80, kind >> 7])
+    return first + bytes([len(content)]) + content
+
+
+def binary_sheet(row: int, column: int) -> bytes:
+    cell = binary_record(7, struct.pack("<III", column, 0, 0))
+    return binary_record(145, b"") + binary_record(0, struct.pack("<I", row)) + cell + binary_record(146, b"")
+
+
+def test_the_extent_of_a_binary_sheet_is_that_to_its_last_cell() -> None:
+    assert extent_of(binary_sheet(9, 4)) == (50, 1, 0)
+    assert extent_of(binary_record(19, b"abc") + binary_record(19, b"a")) == (0, 0, 3)
+
+
+@given(data=st.binary(max_size=200))
+def test_the_extent_of_any_bytes_is_found(data: bytes) -> None:
+    assert extent_of(binary_record(145, b"") + data).cells >= 0
+
+
+def test_a_binary_sheet_with_cells_far_apart_is_refused() -> None:
+    sink = BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr("xl/workbook.bin", b"")
+        archive.writestr("xl/_rels/workbook.bin.rels", '<Relationship Target="worksheets/sheet1.bin"/>')
+        archive.writestr("xl/worksheets/sheet1.bin", binary_sheet(1_000_000, 16_000))
+    with pytest.raises(MeasurementError, match="spread over an area"):
+        all_rows(sink.getvalue(), "a.xlsb")
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.ods"])

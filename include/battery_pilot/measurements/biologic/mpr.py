@@ -16,7 +16,7 @@ import numpy as np
 from battery_pilot.measurements.biologic import mpr_facts
 from battery_pilot.measurements.biologic.mpr_columns import Layout, layouts, unknown
 from battery_pilot.measurements.biologic.quantities import cycling_columns, find_quantities, left_out
-from battery_pilot.measurements.biologic.spectra import BIAS, cartesian, impedance_points
+from battery_pilot.measurements.biologic.spectra import BIAS, bias_facts, cartesian, impedance_points
 from battery_pilot.measurements.model import CYCLING_COLUMNS, HALF_WRITTEN
 from battery_pilot.measurements.tables import Points, cycling_measurement, impedance_measurement
 
@@ -144,7 +144,8 @@ class BioLogicBinaryReader:
                 heading for heading in records.headings if heading not in ("freq/Hz", "cycle number", *_IMPEDANCE)
             )
             bias = next((heading for heading in BIAS if heading in records.headings), "")
-            points = impedance_points(points, records.column(bias), facts)
+            points = impedance_points(points)
+            facts = bias_facts(points, records.column(bias)) | facts
             return impedance_measurement(
                 source, self.name, points, instrument=instrument, facts=facts, warnings=warnings
             )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from battery_pilot.measurements.biologic.mpt_facts import Header
 from battery_pilot.measurements.biologic.quantities import cycling_columns, find_quantities, is_log, left_out
-from battery_pilot.measurements.biologic.spectra import BIAS, cartesian, impedance_points
+from battery_pilot.measurements.biologic.spectra import BIAS, bias_facts, cartesian, impedance_points
 from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.impedance.columns import ImpedanceColumns, recognise
 from battery_pilot.measurements.impedance.rows import check_end, points_in, rows_of, values_of
@@ -19,7 +19,9 @@ from battery_pilot.measurements.tables import FloatArray, Points, cycling_measur
 from battery_pilot.measurements.text import delimiter_of, shown, split_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
 
     from battery_pilot.measurements.biologic.quantities import Quantity
     from battery_pilot.measurements.model import Kind, Measurement
@@ -33,21 +35,40 @@ _SMALL_BYTES = 1 << 18
 _IMPEDANCE_HEADINGS = {"Re(Z)/Ohm", "-Im(Z)/Ohm", "|Z|/Ohm", "Phase(Z)/deg"}
 
 
+class _Headings(NamedTuple):
+    """The headings of an export.
+
+    :param cells: as in the file.
+    :param delimiter: delimiter of the cells.
+    :param impedance: the columns of an impedance technique.
+    :param bias: position of the direct voltage.
+    :param left_out: headings without a place in a table of impedance.
+    """
+
+    cells: list[str]
+    delimiter: str
+    impedance: ImpedanceColumns | None = None
+    bias: int | None = None
+    left_out: tuple[str, ...] = ()
+
+
 class _Table(NamedTuple):
     """Header and headings of an export.
 
-    :param header: the lines above the headings.
+    :param lines: the lines above the headings.
     :param heading_line: line of the headings, counted from 1; the rows begin below it.
-    :param headings: as in the file.
-    :param delimiter: delimiter of the cells.
+    :param headings: what that line holds.
     :param block: text of the rows; cut off in a large file.
     """
 
-    header: Header
+    lines: list[str]
     heading_line: int
-    headings: list[str]
-    delimiter: str
+    headings: _Headings
     block: str
+
+    @property
+    def header(self) -> Header:
+        return Header("\n".join(self.lines))
 
 
 class BioLogicReader:
@@ -72,13 +93,13 @@ class BioLogicReader:
         :raises MeasurementError: when the header is longer than the file, columns are missing or a row is damaged.
         """
         table = _head(source)
-        columns = recognise(table.headings)
-        if "mode" in table.headings or _IMPEDANCE_HEADINGS.isdisjoint(table.headings):
+        cells, columns = table.headings.cells, table.headings.impedance
+        if "mode" in cells or _IMPEDANCE_HEADINGS.isdisjoint(cells):
             return _log(source, table, self.name)
         if columns is None:
             problem = (
                 "expected the columns freq/Hz, Re(Z)/Ohm and -Im(Z)/Ohm, found "
-                f"{shown(', '.join(table.headings))}; export an impedance technique with its frequency"
+                f"{shown(', '.join(cells))}; export an impedance technique with its frequency"
             )
             raise source.error(f"line {table.heading_line}", problem)
         return _spectra(source, table, columns, self.name)
@@ -90,10 +111,10 @@ def _head(source: Source) -> _Table:
     if not head.startswith(_FIRST_LINES):
         line, text = source.first_data_line
         block = "".join(head.split("\n", line)[line:])
-        return _Table(Header(""), line, source.first_cells, delimiter_of(text), block)
-    second = head.split("\n", 2)[1] if "\n" in head else ""
-    found = _NUMBER_OF_LINES.match(second)
+        return _Table([], line, _headings(source.first_cells, delimiter_of(text)), block)
+    found = _NUMBER_OF_LINES.match(head, head.find("\n") + 1)
     if not found:
+        second = head.split("\n", 2)[1] if "\n" in head else ""
         raise source.error(
             "line 2", f"expected 'Nb header lines : n', found {shown(second) if second else 'nothing'}"
         )
@@ -104,52 +125,69 @@ def _head(source: Source) -> _Table:
     if not _SHORTEST_HEADER <= announced <= len(lines):
         problem = f"truncated file: a header of {announced} lines announced, the file ends at line {len(lines)}"
         raise source.error("header", f"{problem}; copy the file again")
-    delimiter = delimiter_of(lines[announced - 1])
-    headings = split_cells(lines[announced - 1].rstrip(), delimiter)
+    headings = _headings_in(lines[announced - 1])
     block = lines[announced] if len(lines) > announced else ""
-    if "" in headings and block.partition("\n")[0].rstrip().count(delimiter) + 1 == headings.index(""):
-        # EC-Lab 11.61 can write headings behind a gap for which it writes no cells.
-        headings = headings[: headings.index("")]
-    return _Table(Header("\n".join(lines[: announced - 1])), announced, headings, delimiter, block)
+    if "" in headings.cells:
+        gap = headings.cells.index("")
+        if block.partition("\n")[0].rstrip().count(headings.delimiter) + 1 == gap:
+            # EC-Lab 11.61 can write headings behind a gap for which it writes no cells.
+            headings = _headings(headings.cells[:gap], headings.delimiter)
+    return _Table(lines[: announced - 1], announced, headings, block)
+
+
+@lru_cache(maxsize=64)
+def _headings_in(line: str) -> _Headings:
+    """Return the headings in a line; a laboratory's files repeat few."""
+    delimiter = delimiter_of(line)
+    return _headings(split_cells(line.rstrip(), delimiter), delimiter)
+
+
+def _headings(cells: list[str], delimiter: str) -> _Headings:
+    columns = recognise(cells)
+    if columns is None:
+        return _Headings(cells, delimiter)
+    bias = next((cells.index(heading) for heading in BIAS if heading in cells), None)
+    used = {*columns.positions, columns.spectrum.position if columns.spectrum else None}
+    left_out = tuple(heading for position, heading in enumerate(cells) if heading and position not in used)
+    return _Headings(cells, delimiter, columns, bias, left_out)
 
 
 def _spectra(source: Source, table: _Table, columns: ImpedanceColumns, format_name: str) -> Measurement:
     """Return the spectra of an impedance technique."""
     warnings: list[str] = []
-    bias = next((table.headings.index(heading) for heading in BIAS if heading in table.headings), None)
     # A CSV parser would take longer to start than this takes for the whole of a small table.
     rows_in = _small_rows if len(source.data) <= _SMALL_BYTES else _large_rows
-    points, volts = rows_in(source, table, columns, bias, warnings)
-    facts = table.header.facts(warnings)
-    points = impedance_points(points, volts, facts)
-    used = {*columns.positions, columns.spectrum.position if columns.spectrum else None}
-    facts["columns_left_out"] = tuple(
-        heading for position, heading in enumerate(table.headings) if heading and position not in used
-    )
-    return impedance_measurement(
-        source, format_name, points, instrument=table.header.instrument, facts=facts, warnings=warnings
-    )
+    all_rows, volts = rows_in(source, table, columns, warnings)
+    points = impedance_points(all_rows)
+
+    def facts(warnings: list[str]) -> dict[str, Any]:
+        header = table.header
+        found = bias_facts(points, volts) | header.facts(warnings)
+        return found | {"instrument": header.instrument, "columns_left_out": table.headings.left_out}
+
+    return impedance_measurement(source, format_name, points, facts=facts, warnings=warnings)
 
 
 def _small_rows(
-    source: Source, table: _Table, columns: ImpedanceColumns, bias: int | None, warnings: list[str]
-) -> tuple[Points, FloatArray | None]:
+    source: Source, table: _Table, columns: ImpedanceColumns, warnings: list[str]
+) -> tuple[Points, list[float] | None]:
     """Return the points of a small table, and the direct voltage of each where the table has it."""
-    width = len(table.headings)
-    rows = rows_of(table.block, table.heading_line + 1, table.delimiter, width, source)
+    cells, delimiter, _, bias, _ = table.headings
+    width = len(cells)
+    rows = rows_of(table.block, table.heading_line + 1, delimiter, width, source)
     numbering = columns.spectrum.position if columns.spectrum else 0
     check_end(table.block, rows, max(columns.last_position, numbering, bias or 0), width, source, warnings)
     points = points_in(rows, columns, source)
-    return points, None if bias is None else np.array(values_of(rows, bias, table.headings[bias], source))
+    return points, None if bias is None else values_of(rows, bias, cells[bias], source)
 
 
 def _large_rows(
-    source: Source, table: _Table, columns: ImpedanceColumns, bias: int | None, warnings: list[str]
+    source: Source, table: _Table, columns: ImpedanceColumns, warnings: list[str]
 ) -> tuple[Points, FloatArray | None]:
     """Return the points of a large table, and the direct voltage of each where the table has it."""
-    numbering = columns.spectrum.position if columns.spectrum else None
+    numbering, bias = columns.spectrum.position if columns.spectrum else None, table.headings.bias
     wanted = {position for position in (*columns.positions, numbering, bias) if position is not None}
-    rows = DelimitedTable(source, table.heading_line, table.headings, table.delimiter, sorted(wanted), warnings)
+    rows = _delimited(source, table, sorted(wanted), warnings)
     frequency, real, imaginary = (
         rows.required(column.position, column.factor) for column in (columns.frequency, columns.first, columns.second)
     )
@@ -159,15 +197,20 @@ def _large_rows(
     return points, None if bias is None else rows.required(bias)
 
 
+def _delimited(source: Source, table: _Table, wanted: Sequence[int], warnings: list[str]) -> DelimitedTable:
+    headings = table.headings
+    return DelimitedTable(source, table.heading_line, headings.cells, headings.delimiter, wanted, warnings)
+
+
 def _log(source: Source, table: _Table, format_name: str) -> Measurement:
     """Return the rows of any other technique."""
     place = f"line {table.heading_line}"
     warnings: list[str] = []
-    columns = find_quantities(table.headings, source, place, warnings)
-    wanted = [column.position for column in columns.values()]
-    rows = DelimitedTable(source, table.heading_line, table.headings, table.delimiter, wanted, warnings)
-    facts = table.header.facts(warnings)
-    facts["columns_left_out"] = left_out(table.headings, columns)
+    columns = find_quantities(table.headings.cells, source, place, warnings)
+    rows = _delimited(source, table, [column.position for column in columns.values()], warnings)
+    header = table.header
+    facts = header.facts(warnings)
+    facts["columns_left_out"] = left_out(table.headings.cells, columns)
     seconds, moments = _absolute_time(rows, columns, source, facts, warnings)
     values = cycling_columns(rows, columns, source, warnings, seconds)
     return cycling_measurement(
@@ -175,7 +218,7 @@ def _log(source: Source, table: _Table, format_name: str) -> Measurement:
         format_name,
         values,
         moments=moments,
-        instrument=table.header.instrument,
+        instrument=header.instrument,
         facts=facts,
         warnings=warnings,
     )

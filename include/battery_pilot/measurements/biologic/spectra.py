@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import gt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from battery_pilot.measurements.tables import Points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from battery_pilot.measurements.tables import FloatArray
 
     IntegerArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -21,33 +24,50 @@ _RESTART_RATIO = 2.0
 _FARTHEST_BIAS_VOLT = 0.005
 
 
-def impedance_points(points: Points, voltage_volt: FloatArray | None, facts: dict[str, Any]) -> Points:
+def impedance_points(points: Points) -> Points:
     """Return the points with their spectra numbered, and rows of direct current (frequency 0) as zeros.
 
     A spectrum ends where the cycle number changes, and where the frequency jumps back to that of the first point.
 
     :param points: all rows of the file, with the cycle number as ``spectrum`` where the file has it.
-    :param voltage_volt: direct voltage of each row, where the file has it.
-    :param facts: receives ``dc_bias_volt`` where it is the same for all spectra.
     """
-    frequency, real, imaginary = np.asarray(points.frequency_hertz), points.real_ohm, points.imaginary_ohm
-    cycle = None if points.spectrum is None else np.asarray(points.spectrum)
+    cycle, real, imaginary = points.spectrum, points.real_ohm, points.imaginary_ohm
+    if cycle is None and _falls(points.frequency_hertz):
+        return points
+    frequency = np.asarray(points.frequency_hertz)
     is_point = frequency != 0
-    has_rests = not is_point.all()
-    if has_rests:
+    if not is_point.all():
         real, imaginary = np.where(is_point, real, 0.0), np.where(is_point, imaginary, 0.0)
-        cycle = cycle if cycle is None else cycle[is_point]
-        voltage_volt = voltage_volt if voltage_volt is None else voltage_volt[is_point]
     with np.errstate(all="ignore"):
-        marks = _marks(frequency[is_point] if has_rests else frequency, cycle)
-        bias = None if voltage_volt is None else _common_bias(voltage_volt, marks)
-    if bias is not None:
-        facts.setdefault("dc_bias_volt", bias)
+        marks = _marks(frequency[is_point], None if cycle is None else np.asarray(cycle)[is_point])
     if marks is None:
         return Points(frequency, real, imaginary, None, points.places)
-    spectrum = np.zeros(len(frequency))
+    spectrum = np.zeros(len(frequency), dtype=np.int64)
     spectrum[is_point] = marks
     return Points(frequency, real, imaginary, spectrum, points.places)
+
+
+def _falls(frequency_hertz: Sequence[float] | FloatArray) -> bool:
+    """Tell whether a sweep falls from its first to its last frequency, as that of most files does."""
+    if isinstance(frequency_hertz, list):
+        return min(frequency_hertz, default=0.0) > 0 and all(map(gt, frequency_hertz, frequency_hertz[1:]))
+    values = np.asarray(frequency_hertz)
+    return bool((values > 0).all() and (values[1:] < values[:-1]).all())
+
+
+def bias_facts(points: Points, voltage_volt: Sequence[float] | FloatArray | None) -> dict[str, float]:
+    """Return ``dc_bias_volt`` where it is the same for all spectra.
+
+    :param points: result of :func:`impedance_points`.
+    :param voltage_volt: direct voltage of each row, where the file has it.
+    """
+    if voltage_volt is None:
+        return {}
+    is_point = np.asarray(points.frequency_hertz) != 0
+    marks = None if points.spectrum is None else np.asarray(points.spectrum)[is_point]
+    with np.errstate(all="ignore"):
+        bias = _common_bias(np.asarray(voltage_volt)[is_point], marks)
+    return {} if bias is None else {"dc_bias_volt": bias}
 
 
 def cartesian(magnitude: FloatArray, phase_degree: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -63,8 +83,6 @@ def cartesian(magnitude: FloatArray, phase_degree: FloatArray) -> tuple[FloatArr
 def _marks(frequency: FloatArray, cycle: FloatArray | None) -> IntegerArray | None:
     """Return the number of each point's spectrum, from 0, or ``None`` for one spectrum."""
     before, after = frequency[:-1], frequency[1:]
-    if cycle is None and (after < before).all():
-        return None  # Most files hold one sweep that falls from the first to the last frequency.
     begins = np.abs(after - frequency[:1]) <= _RESTART_TOLERANCE * frequency[:1]
     begins &= (after > _RESTART_RATIO * before) | (before > _RESTART_RATIO * after)
     if cycle is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from battery_pilot.measurements.model import Kind, Measurement
 
 _EXPECTED = "a Basytec result file"
+_HEADINGS = "~Time"
 _FIRST = "~Resultfile from Basytec"
 _COMMAND, _MOMENT, _CLOCK = "command", "moment", "Time of day"
 _NAMES = {
@@ -44,7 +44,6 @@ _NAMES = {
     "command": _COMMAND,
     "datetime": _MOMENT,
 }
-_BLANKS = re.compile(rb"[ \t]+")
 _FACTS = {"~Battery": "cell_id", "~Testchannel": "channel"}
 _CHARGES, _DISCHARGES = ("charge",), ("discharge",)
 
@@ -69,9 +68,13 @@ class BasytecReader:
 
         :raises MeasurementError: for missing headings, a gap in time, voltage or current, or a row that breaks off.
         """
-        lines = source.text(_EXPECTED).split("\n")
-        heading_line = next((line for line, text in enumerate(lines, start=1) if text.startswith("~Time")), 0)
-        if not heading_line:
+        text = source.text(_EXPECTED)
+        start = 0 if text.startswith(_HEADINGS) else text.find(f"\n{_HEADINGS}") + 1
+        heading_line = text.count("\n", 0, start) + 1
+        # The header, the headings and the first row: a list of all lines of a large file would fill the memory.
+        lines = text.split("\n", heading_line + 1)[: heading_line + 1]
+        del text
+        if not lines[heading_line - 1].startswith(_HEADINGS):
             raise source.error("header", "expected headings that begin with ~Time, found none: the file is truncated")
         warnings: list[str] = []
         facts = _facts(lines[: heading_line - 1], warnings)
@@ -112,8 +115,17 @@ def _table(source: Source, lines: Sequence[str], heading_line: int) -> tuple[Sou
     first = lines[heading_line].split() if heading_line < len(lines) else []
     if len(first) == len(headings) + 1 and "DateTime" in headings:
         headings.insert(headings.index("DateTime") + 1, _CLOCK)
-    body = b"\n".join(row.strip() for row in _BLANKS.sub(b"\t", source.data).splitlines())
-    return Source(body + b"\n" * source.data.endswith((b"\n", b"\r")), source.name), "\t", headings
+    return Source(_with_tabs(source.data), source.name), "\t", headings
+
+
+def _with_tabs(data: bytes) -> bytes:
+    """Return a table with one tab in place of each run of blanks, and none at the ends of a row."""
+    data = data.replace(b"\t", b" ")
+    while b"  " in data:
+        data = data.replace(b"  ", b" ")
+    for end in (b"\n", b"\r"):
+        data = data.replace(b" " + end, end).replace(end + b" ", end)
+    return data.strip(b" ").replace(b" ", b"\t")
 
 
 def _dates(table: DelimitedTable, position: int, clock: int | None) -> list[str]:

@@ -68,8 +68,11 @@ def _signed_by_counters(current: FloatArray, counted: Direction, warnings: list[
 
 def _turned_by_voltage(current: FloatArray, voltage: FloatArray, source: Source, warnings: list[str]) -> FloatArray:
     """Return a current with signs, turned round where the voltage falls when it rises."""
-    likeness = _likeness(np.diff(current), np.diff(voltage)) or _likeness(current[1:], np.diff(voltage))
-    if abs(likeness) < _CLEAR:
+    # The voltage jumps with the current; a current that is as good as constant shows its direction by where it goes.
+    signs = [_likeness(series, np.diff(voltage)) for series in (np.diff(current), current[1:])]
+    clear = [sign for sign in signs if abs(sign) >= _CLEAR]
+    likeness = sum(np.sign(clear))
+    if not likeness:
         problem = (
             "whether positive current charges or discharges cannot be told: there are no step names and no counters of "
             "charge, and the voltage does not follow the current; export the log with one of them"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import pyarrow.compute as pc
 
-from battery_pilot.measurements.columns import Column, find_columns, left_out, plain
+from battery_pilot.measurements.columns import Column, find_columns, left_out, plain, with_units_below
 from battery_pilot.measurements.cycling.current_sign import signed_current
 from battery_pilot.measurements.cycling.log import Direction, Table, seconds, values_of
 from battery_pilot.measurements.delimited import DelimitedTable
@@ -41,19 +41,21 @@ _UNIT_HEADINGS = {
 _LEVEL = "state_of_charge_percent"
 # Headings as :func:`plain` gives them; of several in one file the first in this order wins.
 _SPELLINGS = {
-    "test_time_second": "testtime totaltime elapsedtime runtime cumulativetime time times t zeit temps",
+    "test_time_second": "testtime totaltime elapsedtime runtime cumulativetime correctedtime time times t zeit temps "
+    "总时间 测试时间 时间 経過時間 時間 試験時間 시간",
     "voltage_volt": "voltage cellvoltage terminalvoltage batteryvoltage voltagemeasured potential ewe ecell cvol u v "
-    "spannung tension",
-    "current_ampere": "current cellcurrent batterycurrent currentmeasured ccur i strom courant",
-    "cycle_count": "cycleindex cyclenumber cyclecount cycleid cycle zyklus",
-    "step_index": "stepindex stepnumber stepid step schritt",
+    "we(1)potential spannung tension 电压 電圧 電壓 전압",
+    "current_ampere": "current cellcurrent batterycurrent currentmeasured ccur i we(1)current strom courant 电流 電流 "
+    "전류",
+    "cycle_count": "cycleindex cyclenumber cyclecount cycleid cycle zyklus 循环号 循环序号 循环 サイクル サイクル数",
+    "step_index": "stepindex stepnumber stepid step schritt 工步号 工步序号 ステップ",
     "temperature_t1_celsius": "celltemperature surfacetemperature temperature temp auxtemperature1 temperatur "
-    "temperaturemeasured temp1 ctemp",
+    "temperaturemeasured temp1 ctemp température 温度 溫度 電池温度",
     "ambient_temperature_celsius": "ambienttemperature environmenttemperature chambertemperature",
-    "charging_capacity_ah": "chargecapacity chargingcapacity capacitycharge",
-    "discharging_capacity_ah": "dischargecapacity dischargingcapacity capacitydischarge",
-    "charging_energy_wh": "chargeenergy chargingenergy energycharge",
-    "discharging_energy_wh": "dischargeenergy dischargingenergy energydischarge",
+    "charging_capacity_ah": "chargecapacity chargingcapacity capacitycharge 充电容量 充電容量",
+    "discharging_capacity_ah": "dischargecapacity dischargingcapacity capacitydischarge 放电容量 放電容量",
+    "charging_energy_wh": "chargeenergy chargingenergy energycharge 充电能量",
+    "discharging_energy_wh": "dischargeenergy dischargingenergy energydischarge 放电能量",
     "dc_internal_resistance_ohm": "internalresistance",
     _LEVEL: "soc stateofcharge",
 }
@@ -72,10 +74,26 @@ _MOMENTS = (
     "datenum",
     "datenumd",
     "datum",
+    "绝对时间",
+    "系统时间",
+    "日期时间",
+    "日時",
 )
-_STEPS = ("state", "steptype", "stepstate", "stepname", "status", "mode", "md", "segmentlabel")
-_VOLTAGE_WORDS = ("olt", "OLT", "pannung", "otential")
-_CURRENT_WORDS = ("urrent", "URRENT", "mps", "trom", "ourant")
+_STEPS = (
+    "state",
+    "steptype",
+    "stepstate",
+    "stepname",
+    "status",
+    "mode",
+    "md",
+    "segmentlabel",
+    "工步类型",
+    "状态",
+    "状態",
+)
+_VOLTAGE_WORDS = ("olt", "OLT", "pannung", "otential", "ension", "电压", "電圧")
+_CURRENT_WORDS = ("urrent", "URRENT", "mps", "trom", "ourant", "电流", "電流")
 _LINES_OF_HEADER = 60
 _CHARGES, _DISCHARGES = ("c", "cha", "chg", "chrg"), ("d", "dis", "dch", "dchg", "dischg", "dcha")
 
@@ -106,7 +124,7 @@ class GenericCyclingReader:
             return 0
         if {_NAMES.get(plain(heading)) for heading in headings} >= _CYCLER:
             return 65
-        return 50 if line == source.first_data_line[0] else 40
+        return 50 if line <= source.first_data_line[0] + 1 else 40
 
     def read(self, source: Source) -> Measurement:
         """Read the table.
@@ -122,18 +140,28 @@ class GenericCyclingReader:
 
 
 def _find_headings(source: Source) -> tuple[int, list[str], str]:
-    """Return line (0 for none), cells and delimiter of the headings."""
+    """Return line (0 for none; that of their units where it is below), cells and delimiter of the headings."""
     first_line, first = source.first_data_line
-    if is_log(source.first_cells):
-        return first_line, source.first_cells, delimiter_of(first)
     text = source.head_text
+    delimiter = delimiter_of(first)
+    headings, units = _with_units(source.first_cells, text, first_line, delimiter)
+    if is_log(headings):
+        return first_line + units, headings, delimiter
     for line, start in _lines_of_voltage_and_current(text):
         delimiter = delimiter_of(line)
         cells = trim_empty(split_cells(line, delimiter))
         number = text.count("\n", 0, start) + 1
         if number <= _LINES_OF_HEADER and is_log(cells):
-            return number, cells, delimiter
+            cells, units = _with_units(cells, text, number, delimiter)
+            return number + units, cells, delimiter
     return 0, [], ","
+
+
+def _with_units(headings: list[str], text: str, line: int, delimiter: str) -> tuple[list[str], int]:
+    """Return headings with the units that stand in the line below them, and the number of such lines, 0 or 1."""
+    below = text.split("\n", line + 1)[line : line + 1] if len(headings) >= len(CYCLING_COLUMNS) else []
+    found = with_units_below(headings, split_cells(below[0], delimiter)) if below else None
+    return (headings, 0) if found is None else (found, 1)
 
 
 def _lines_of_voltage_and_current(text: str) -> Iterator[tuple[str, int]]:
@@ -236,7 +264,7 @@ def _test_time(
 ) -> FloatArray:
     """Return test time in second; where the column holds dates, since the first of them."""
     heading, first = headings[column.position], table.first(column.position)
-    if to_float(first, decimal_comma=True) is not None or first.count(":") == 2 and len(first) < len("0000-00-00"):
+    if _is_number(first) or first.count(":") == 2 and len(first) < len("0000-00-00"):
         return seconds(table, column, heading, warnings)
     moments = row_moments(table.text(column.position), facts, warnings)
     if moments is None or moments.null_count:
@@ -244,6 +272,13 @@ def _test_time(
     warnings.append(f"{shown(heading)} holds dates; the test time counts from the first of them.")
     counted = moments.cast("int64").to_numpy()
     return np.asarray((counted - counted[0]) / 1e6)
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether a text is a number, with either decimal sign and perhaps the other one between thousands."""
+    if "," in text and "." in text:
+        text = text.replace("." if text.rindex(",") > text.rindex(".") else ",", "")
+    return to_float(text, decimal_comma=True) is not None
 
 
 def _warn_of_units(columns: dict[str, Column], headings: Sequence[str], warnings: list[str]) -> None:
@@ -277,8 +312,13 @@ def _directions(names: pa.ChunkedArray) -> Direction:
     codes = pc.dictionary_encode(names).combine_chunks()
     words = [(word or "").lower().strip("_ ") for word in codes.dictionary.to_pylist()] + [""]
     discharges = np.array(
-        [word.split("_")[-1] in _DISCHARGES or "discharg" in word or "entlad" in word for word in words]
+        [
+            word.split("_")[-1] in _DISCHARGES or "discharg" in word or "entlad" in word or "放" in word
+            for word in words
+        ]
     )
-    charges = np.array([word.split("_")[-1] in _CHARGES or "charg" in word or "laden" in word for word in words])
+    charges = np.array(
+        [word.split("_")[-1] in _CHARGES or "charg" in word or "laden" in word or "充" in word for word in words]
+    )
     index = codes.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
     return Direction((charges & ~discharges)[index], discharges[index])

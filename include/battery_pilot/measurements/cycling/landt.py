@@ -22,7 +22,6 @@ from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.model import CYCLING_COLUMNS
 from battery_pilot.measurements.row_times import row_moments
 from battery_pilot.measurements.sheets import SheetTable, as_text
-from battery_pilot.measurements.source import Source
 from battery_pilot.measurements.tables import FloatArray, cycling_measurement
 from battery_pilot.measurements.text import delimiter_of, split_cells, trim_empty
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Landt text"
 _STEP_TIME, _STATE, _MOMENT = "step_time_second", "state", "moment"
@@ -80,9 +80,9 @@ _NAMES = {
     "系统时间": _MOMENT,
 }
 _FIRST_LINES = ("cell model:", "channel_index,", "Record", "TestTime", "Rec#", "记录", "测试时间")
-_GBK_WORDS = tuple(word.encode("gbk").decode("latin-1") for word in ("记录", "测试时间"))
 _LINES_OF_HEADER = 30
-_CHARGES, _DISCHARGES = ("charge", "ratec", "c_", "充电", "c"), ("discharge", "rated", "d_", "放电", "d")
+_CHARGES = ("charge", "ratec", "c_", "cvc", "cpc", "充电", "c")
+_DISCHARGES = ("discharge", "rated", "d_", "cvd", "cpd", "crd", "放电", "d")
 
 
 class LandtReader:
@@ -97,9 +97,9 @@ class LandtReader:
         """Return 85 for a file whose first lines are like those of a Landt export and name its columns."""
         if source.workbook is not None:
             return 80 if _record_sheet(source) is not None else 0
-        if not source.first_data_line[1].startswith(_FIRST_LINES + _GBK_WORDS):
+        if not source.first_data_line[1].startswith(_FIRST_LINES):
             return 0
-        return 85 if _text_headings(_head(source)) is not None else 0
+        return 85 if _text_headings(source.head_text) is not None else 0
 
     def read(self, source: Source) -> Measurement:
         """Read the records.
@@ -109,13 +109,11 @@ class LandtReader:
         warnings: list[str] = []
         if source.workbook is not None:
             return self._read_sheet(source, warnings)
-        found = _text_headings(_head(source))
+        found = _text_headings(source.head_text)
         if found is None:
             raise source.error("header", "expected the headings of Landt records: test time, voltage and current")
         line, headings, delimiter = found
         columns = _columns(headings, source, f"line {line}")
-        if _is_gbk(source.head_text):
-            source = Source(source.data.decode("gb18030", errors="replace").encode(), source.name)
         positions = [column.position for column in columns.values()]
         table = DelimitedTable(source, line, headings, delimiter, positions, warnings)
         return _measurement(source, self.name, table, headings, columns, warnings)
@@ -164,10 +162,11 @@ def _measurement(
 
 
 def _without_idle_probes(values: dict[str, FloatArray], warnings: list[str]) -> dict[str, FloatArray]:
-    """Leave out a temperature that is 0 in every row: the program writes 0 where no probe is connected."""
+    """Leave out a temperature that is 0 in every row: the program writes 0, or a hyphen, without a probe."""
     idle = [name for name, column in values.items() if name.endswith("celsius") and not np.nan_to_num(column).any()]
-    if idle:
-        warnings.append(f"{', '.join(idle)} is 0 in every row, as without a probe, and was left out.")
+    zero = [name for name in idle if np.isfinite(values[name]).any()]
+    if zero:
+        warnings.append(f"{', '.join(zero)} is 0 in every row, as without a probe, and was left out.")
     return {name: column for name, column in values.items() if name not in idle}
 
 
@@ -177,16 +176,6 @@ def _columns(headings: Sequence[str], source: Source, place: str) -> dict[str, C
         columns["test_time_second"] = columns[_STEP_TIME]
     demand(columns, CYCLING_COLUMNS, headings, source, place)
     return columns
-
-
-def _is_gbk(head: str) -> bool:
-    return any(word in head[:2000] for word in _GBK_WORDS)
-
-
-def _head(source: Source) -> str:
-    if _is_gbk(source.head_text):
-        return source.head.decode("gb18030", errors="replace").replace("\r\n", "\n")
-    return source.head_text
 
 
 def _text_headings(head: str) -> tuple[int, list[str], str] | None:

@@ -104,8 +104,7 @@ NAMES = {
 _RECORDS = {"datapoint", "recordnumber", "recordindex", "recordid", "数据序号", "记录序号"}
 _CYCLES = {"cycleindex", "cycleid", "循环号", "循环序号"}
 # One of these is in the first heading of every export; a test for them costs less than splitting the line.
-_GBK_WORDS = tuple(word.encode("gbk").decode("latin-1") for word in ("序号", "循环", "记录", "电压"))
-_FIRST_WORDS = ("DataPoint", "Record", "Cycle I", "DateTime", "System Time", "序号", "循环", "记录", *_GBK_WORDS)
+_FIRST_WORDS = ("DataPoint", "Record", "Cycle I", "DateTime", "System Time", "序号", "循环", "记录")
 _OTHER_MAKERS = ("Test_Time", "Test Time", "TestTime")
 """Headings that stand next to a data point in the exports of other makers, never in Neware's."""
 _CHARGES, _DISCHARGES = ("chg", "charg", "充电", "c"), ("dchg", "discharg", "放电", "d")
@@ -139,10 +138,9 @@ class NewareTextReader:
         positions = [column.position for column in columns.values()]
         warnings: list[str] = []
         if not layout.nested:
-            flat = Source(_text(source).encode(), source.name) if _is_gbk(source.head_text) else source
-            table = DelimitedTable(flat, layout.line, layout.headings, layout.delimiter, positions, warnings)
+            table = DelimitedTable(source, layout.line, layout.headings, layout.delimiter, positions, warnings)
             return records_measurement(source, self.name, table, layout.headings, columns, warnings=warnings)
-        lines = _text(source).split("\n")
+        lines = source.text(_EXPECTED).split("\n")
         # Blank lines in place of those for cycles and steps keep the numbers of the lines.
         records = "\n".join(line if line.startswith(layout.delimiter * 2) else "" for line in lines)
         flat = Source(records.encode(), source.name)
@@ -253,22 +251,9 @@ def records_measurement(
     )
 
 
-def _is_gbk(head: str) -> bool:
-    """Tell whether text that was decoded as Latin-1 is Chinese in the encoding of Chinese Windows."""
-    return any(word in head[:2000] for word in _GBK_WORDS)
-
-
-def _text(source: Source) -> str:
-    if _is_gbk(source.head_text):
-        return source.data.decode("gb18030", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    return source.text(_EXPECTED)
-
-
 def _layout(source: Source) -> _Layout | None:
     """Return where the headings are, or ``None`` where the first lines have none."""
     head = source.head_text
-    if _is_gbk(head):
-        head = source.head.decode("gb18030", errors="replace").replace("\r\n", "\n")
     line = source.first_data_line[0]
     lines = head.split("\n", line + 2)[line - 1 : line + 2]
     if not line or not lines:

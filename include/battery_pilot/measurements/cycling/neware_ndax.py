@@ -233,9 +233,12 @@ def _on_the_run(
     since_millisecond = since * np.repeat(known["interval"].astype(np.int64), counts)
     time = (np.repeat(known["time"].astype(np.int64), counts) + since_millisecond) * 1e-3
     unix = known["unix"].astype(np.int64) * 1000 + known["millisecond"]
-    records = records_of(number, time, columns, moments_of(np.repeat(unix, counts) + since_millisecond))
     own = np.flatnonzero(since == 0)
-    del since, since_millisecond, time
+    since_millisecond += np.repeat(unix, counts)
+    moments = moments_of(since_millisecond)
+    del since, since_millisecond
+    records = records_of(number, time, columns, moments)
+    del time, moments
     # Last, and with little in memory besides the columns: a file may have many records.
     for name, factors in (
         ("capacity_ah", ["current_ampere"]),

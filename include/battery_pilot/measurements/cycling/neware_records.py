@@ -145,7 +145,8 @@ def counted_steps(step: Any) -> IntArray:
 def moments_of(milliseconds: IntArray) -> Moments:
     """Return times from milliseconds since 1970; ``NaT`` for those that can only be damaged."""
     is_time = (milliseconds > 0) & (milliseconds < _LATEST_MILLISECOND)
-    moments = np.where(is_time, milliseconds, 0).astype("datetime64[ms]").astype("datetime64[us]")
+    microseconds = milliseconds * 1000 if is_time.all() else np.where(is_time, milliseconds, 0) * 1000
+    moments = microseconds.view("datetime64[us]")
     moments[~is_time] = np.datetime64("NaT")
     return moments
 

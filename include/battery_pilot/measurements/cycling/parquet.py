@@ -15,6 +15,9 @@ from battery_pilot.measurements.cycling.generic import is_log, log_measurement
 from battery_pilot.measurements.text import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from battery_pilot.errors import MeasurementError
     from battery_pilot.measurements.model import Kind, Measurement
     from battery_pilot.measurements.source import Source
 
@@ -93,7 +96,36 @@ def _schema_names(data: bytes) -> tuple[str, ...]:
         return ()
 
 
-def _read(source: Source, warnings: list[str]) -> pa.Table:
+class _Columns:
+    """The columns of a Parquet file as of a table, each read when it is asked for.
+
+    A log of whole numbers and repetitions unpacks to a hundred times its size: only what is used may be in memory.
+    """
+
+    def __init__(self, source: Source, file: pq.ParquetFile, fields: Sequence[pa.Field]) -> None:
+        self._source = source
+        self._file = file
+        self.schema = pa.schema(fields)
+        self.column_names: list[str] = self.schema.names
+
+    def column(self, index: int) -> pa.ChunkedArray:
+        """Return a column.
+
+        :raises MeasurementError: for damage, and for texts that unpack to too much.
+        """
+        try:
+            table = self._file.read(columns=[self.column_names[index]], use_threads=False)
+            table.validate(full=True)
+            column = _with_plain_text(self._source, table.column(0))
+        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+            raise _damaged(self._source, error) from error
+        if len(column) != self._file.metadata.num_rows:
+            rows = f"{len(column)} of {self._file.metadata.num_rows} rows in a column"
+            raise _damaged(self._source, ValueError(rows))
+        return column
+
+
+def _read(source: Source, warnings: list[str]) -> _Columns:
     """Return the columns of numbers, times and texts, after a look at how large they are.
 
     A text that repeats is held once at first, because the footer does not tell how long it is altogether.
@@ -101,26 +133,51 @@ def _read(source: Source, warnings: list[str]) -> pa.Table:
     try:
         content = pa.BufferReader(source.data)
         schema = pq.read_schema(content)
-        others = [field.name for field in schema if pa.types.is_nested(field.type) or _is_binary(field.type)]
-        wanted = [field for field in schema if field.name not in others]
-        texts = sorted({field.name for field in wanted if _is_text(field.type)})
-        file = pq.ParquetFile(content, read_dictionary=texts)
-        _demand_size(source, _size(file.metadata))
-        table = file.read(columns=[field.name for field in wanted], use_threads=False)
-        table.validate(full=True)
-        _demand_size(source, sum(map(_text_bytes, table.columns)))
-        table = table.cast(pa.schema(wanted))
+        wanted = _plain_fields(schema, warnings)
+        file = pq.ParquetFile(
+            content, read_dictionary=sorted({field.name for field in wanted if _is_text(field.type)})
+        )
+        demand_size(source, _size(file.metadata))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise source.error("file", f"damaged Parquet file: {error}; copy it again") from error
+        raise _damaged(source, error) from error
+    if not file.metadata.num_rows:
+        raise source.error("table", "no data rows; the file is empty")
+    return _Columns(source, file, wanted)
+
+
+def _damaged(source: Source, error: Exception) -> MeasurementError:
+    return source.error("file", f"damaged Parquet file: {error}; copy it again")
+
+
+def plain_columns(source: Source, table: pa.Table, warnings: list[str]) -> pa.Table:
+    """Return the columns of numbers, times and texts of a table in memory; texts as such.
+
+    :param source: the file, for error messages.
+    :param table: its content.
+    :param warnings: receives a sentence about columns that are left out.
+    :raises MeasurementError: for no rows, and for repeated texts that unpack to too much.
+    """
     if not table.num_rows:
         raise source.error("table", "no data rows; the file is empty")
+    names = [field.name for field in _plain_fields(table.schema, warnings)]
+    return pa.table([_with_plain_text(source, table.column(name)) for name in names], names)
+
+
+def _plain_fields(schema: pa.Schema, warnings: list[str]) -> list[pa.Field]:
+    others = [field.name for field in schema if pa.types.is_nested(field.type) or _is_binary(field.type)]
     if others:
         warnings.append(f"Columns that hold neither numbers nor text were left out: {', '.join(map(shown, others))}.")
-    return table
+    return [field for field in schema if field.name not in others]
+
+
+def _with_plain_text(source: Source, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    demand_size(source, _text_bytes(column))
+    is_text = pa.types.is_dictionary(column.type) and _is_text(column.type.value_type)
+    return column.cast(column.type.value_type) if is_text else column
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return kind in (pa.string(), pa.large_string())
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -146,7 +203,13 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
     return sum(int(length or 0) for length in lengths)
 
 
-def _demand_size(source: Source, unpacked: int) -> None:
+def demand_size(source: Source, unpacked: int) -> None:
+    """Refuse a packed table that is much larger than its file.
+
+    :param source: the file.
+    :param unpacked: how many bytes its columns take.
+    :raises MeasurementError: naming both sizes.
+    """
     if unpacked > max(_ALWAYS_ALLOWED_BYTES, _LARGEST_RATIO * len(source.data)):
         problem = (
             f"{len(source.data)} bytes unpack to {unpacked}, more than {_LARGEST_RATIO} times as many; "

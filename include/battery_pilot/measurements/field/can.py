@@ -15,8 +15,10 @@ import numpy as np
 from battery_pilot.measurements.field.asc import is_asc, read_asc
 from battery_pilot.measurements.field.beside import MAPPING_FILE, mapping_of, signals_of
 from battery_pilot.measurements.field.blf import is_blf, read_blf
+from battery_pilot.measurements.field.busmaster import is_busmaster, read_busmaster
 from battery_pilot.measurements.field.can_csv import is_can_csv, read_can_csv
 from battery_pilot.measurements.field.candump import is_candump, read_candump
+from battery_pilot.measurements.field.crtd import is_crtd, read_crtd
 from battery_pilot.measurements.field.dbc import belongs, bytes_needed, is_available, present, values
 from battery_pilot.measurements.field.direction import charge_sign
 from battery_pilot.measurements.field.signals import choose_signals
@@ -100,6 +102,8 @@ CAN_READERS = (
     CanLogReader("vector-asc", (".asc",), "Vector ASC log", 90, is_asc, read_asc),
     CanLogReader("vector-blf", (".blf",), "Vector BLF log", 99, is_blf, read_blf),
     CanLogReader("peak-trc", (".trc",), "PEAK CAN trace", 95, is_trc, read_trc),
+    CanLogReader("busmaster", (".log",), "BUSMASTER log", 95, is_busmaster, read_busmaster),
+    CanLogReader("crtd", (".crtd", ".log"), "CRTD log", 90, is_crtd, read_crtd),
     CanLogReader("can-csv", (".csv",), "CAN frames as CSV", 75, is_can_csv, read_can_csv),
 )
 

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from battery_pilot.measurements.tables import FloatArray, Points
-from battery_pilot.measurements.text import numbers, shown
+from battery_pilot.measurements.text import shown
 from battery_pilot.measurements.units import split_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from battery_pilot.measurements.source import Source
+    from collections.abc import Sequence
 
 _LONGEST_HEADING = 80
 _MINUS_SIGNS = "-\N{MINUS SIGN}\N{EN DASH}"
@@ -29,8 +24,11 @@ _SPELLINGS = str.maketrans(
     | dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{ACUTE ACCENT}`", "'")
 )
 _NAMES = {
-    "frequency": {"frequency", "freq", "f", "frq", "frequenz", "messfrequenz", "frequence"},
-    "angular": {"omega", "ω", "angularfrequency", "angularfreq", "kreisfrequenz", "pulsation"},
+    "frequency": {
+        *("frequency", "freq", "f", "frq", "frequencies", "freqs", "frequenz", "messfrequenz", "frequence"),
+        *("频率", "頻率", "周波数", "주파수"),
+    },
+    "angular": {"omega", "ω", "angularfrequency", "angularfreq", "kreisfrequenz", "pulsation", "角频率", "角周波数"},
     "real": {
         *(
             "z'",
@@ -47,6 +45,7 @@ _NAMES = {
             "impedancereal",
         ),
         *("impedancere", "zrealpart", "realteil", "realteilz", "partiereelle", "reel", "resistance"),
+        *("realvalue", "realvalues", "realz'", "实部", "阻抗实部", "z实部", "实部阻抗", "實部", "実部", "実数部"),
     },
     "imaginary": {
         *("z''", "z''b", 'z"', "zimag", "zim", "zimg", "zi", "im", "imag", "imaginary", "imz", "imagz", "zimaginary"),
@@ -61,10 +60,23 @@ _NAMES = {
             "imaginaire",
             "reactance",
         ),
+        *(
+            "imagvalue",
+            "imagvalues",
+            "imaginaryvalue",
+            "imaginaryvalues",
+            "虚部",
+            "阻抗虚部",
+            "z虚部",
+            "虚部阻抗",
+            "虛部",
+            "虚数部",
+        ),
     },
     "magnitude": {
         *("|z|", "zmod", "zmag", "mag", "mod", "modulus", "magnitude", "modz", "zabs", "abs", "absz", "magz"),
         *("absoluteimpedance", "impedancemagnitude", "impedancemodulus", "betrag", "betragz", "module", "modulez"),
+        *("阻抗模", "阻抗模值", "模值", "幅值", "阻抗幅值", "絶対値", "インピーダンス絶対値"),
     },
     "phase": {
         *(
@@ -82,7 +94,17 @@ _NAMES = {
             "zarg",
             "argument",
         ),
-        *("phasenwinkel", "phasenverschiebung", "dephasage", "impedancephase"),
+        *(
+            "phasenwinkel",
+            "phasenverschiebung",
+            "dephasage",
+            "impedancephase",
+            "相位",
+            "相位角",
+            "相角",
+            "位相",
+            "位相角",
+        ),
     },
     "complex": {"z", "zcomplex", "complexz"},
     "spectrum": {"spectrumindex", "cyclenumber", "zcycle"},
@@ -133,6 +155,7 @@ class ImpedanceColumns:
     :param polar: magnitude and phase instead of real and imaginary part.
     :param is_complex: both parts stand in one cell; ``first`` and ``second`` are the same column.
     :param spectrum: column that numbers the spectra, if there is one.
+    :param witness: column of the phase with its sign turned round, beside an imaginary part that does not say so.
     """
 
     frequency: Column
@@ -141,6 +164,7 @@ class ImpedanceColumns:
     polar: bool = False
     spectrum: Column | None = None
     is_complex: bool = False
+    witness: Column | None = None
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -210,10 +234,22 @@ def recognise_all(headings: Sequence[str]) -> tuple[ImpedanceColumns, ...]:
     by_number = _by_number(frequencies)
     return tuple(
         ImpedanceColumns(
-            _last_before(first, by_number.get(first.number, frequencies)), first, second, polar, numbering, is_complex
+            _last_before(first, by_number.get(first.number, frequencies)),
+            first,
+            second,
+            polar,
+            numbering,
+            is_complex,
+            None if polar or is_complex or second.factor < 0 else _turned_phase(found, second.number),
         )
         for first, second in pairs
     )
+
+
+def _turned_phase(found: dict[str, list[Column]], number: str) -> Column | None:
+    """Return the phase of a spectrum where its heading says that the sign is turned round."""
+    phases = (column for column in found.get("phase", []) if column.number == number and column.factor < 0)
+    return next(phases, None)
 
 
 def _pairs(found: dict[str, list[Column]], first: str, second: str) -> list[tuple[Column, Column]]:
@@ -302,46 +338,3 @@ def _quantity(heading: str) -> tuple[str, float, bool, str] | None:
     if name == "angular" and (unit is None or unit.factor == 1.0):
         factor = sign / math.tau
     return name, factor, unit is not None, number
-
-
-def points_of(
-    rows: Sequence[tuple[int, Sequence[str]]],
-    columns: ImpedanceColumns,
-    width: int,
-    source: Source,
-    decimal_comma: bool,
-) -> Points:
-    """Turn the rows of a table into points.
-
-    :param rows: line number and cells of each row.
-    :param columns: where the quantities are.
-    :param width: number of headings.
-    :param source: the file, for error messages.
-    :param decimal_comma: a comma is the decimal sign.
-    :raises MeasurementError: for a row with fewer cells than headings and for cells that are not numbers.
-    """
-    lines = [line for line, _ in rows]
-    for line, cells in rows:
-        if len(cells) < width:
-            problem = f"{len(cells)} columns found, {width} expected: the file is truncated or damaged; copy it again"
-            raise source.error(f"line {line}", problem)
-
-    def values(column: Column) -> FloatArray:
-        tokens = [cells[column.position] for _, cells in rows]
-        return column.factor * np.array(numbers(tokens, lines, source, column.heading, decimal_comma))
-
-    first, second = values(columns.first), values(columns.second)
-    if columns.polar:
-        phase = np.radians(second)
-        first, second = first * np.cos(phase), first * np.sin(phase)
-    spectrum = values(columns.spectrum) if columns.spectrum else None
-    return Points(values(columns.frequency), first, second, spectrum, lines)
-
-
-def has_decimal_comma(rows: Iterable[Sequence[str]], delimiter: str) -> bool:
-    """Tell whether numbers have a decimal comma, which shows in cells that hold a comma.
-
-    :param rows: cells of the table.
-    :param delimiter: delimiter of the table; with a comma there is no decimal comma.
-    """
-    return delimiter != "," and any("," in cell for cells in rows for cell in cells)

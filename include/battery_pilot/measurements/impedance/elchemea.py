@@ -10,13 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.measurements.impedance.columns import (
-    Column,
-    ImpedanceColumns,
-    has_decimal_comma,
-    points_of,
-    recognise,
-)
+from battery_pilot.measurements.impedance.columns import Column, ImpedanceColumns, recognise
+from battery_pilot.measurements.impedance.rows import demand_width, points_in, rows_from
 from battery_pilot.measurements.tables import impedance_measurement
 from battery_pilot.measurements.text import check_last_line, split_cells, to_float, trim_empty
 from battery_pilot.measurements.times import start_facts
@@ -72,8 +67,11 @@ class ElchemeaReader:
         if not text.endswith("\n"):
             used = columns is None or columns.last_position == width - 1
             check_last_line([(line, "\t".join(cells)) for line, cells in rows], "\t", source, warnings, used=used)
-        decimal_comma = has_decimal_comma((cells for _, cells in rows), "\t")
-        points = points_of(rows, columns or _BARE_COLUMNS, width, source, decimal_comma)
+        rows = [(line, cells[:width]) for line, cells in rows]
+        demand_width(rows, width, source)
+        decimal_comma = any("," in cell for _, cells in rows for cell in cells)
+        table = rows_from([cells for _, cells in rows], [line for line, _ in rows], decimal_comma)
+        points = points_in(table, columns or _BARE_COLUMNS, source)
         biases = _column(rows, headings, _BIAS, decimal_comma)
         return impedance_measurement(
             source, self.name, points, facts=_metadata(lines, biases, warnings), warnings=warnings

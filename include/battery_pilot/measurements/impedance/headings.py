@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _LONGEST_CACHED = 4096
 _UNIT_NAMES = ("hertz", "ohm", "degree")
-_WORDS = ("req", "quen", "mega", "Hz", "REQ", "rad/s", "f", "F", "ω", "ulsation")
+FREQUENCY_SIGNS = ("频率", "頻率", "周波数", "주파수")
+"""Chinese, Japanese and Korean for frequency."""
+_WORDS = ("req", "quen", "mega", "Hz", "REQ", "rad/s", "f", "F", "ω", "ulsation", *FREQUENCY_SIGNS)
 """One of these is part of every heading of a frequency."""
 # Several blanks separate cells; so does a single one, but not a quantity from its unit: "Freq (Hz) Z' / ohm".
 _BETWEEN_CELLS = (re.compile(r"\s{2,}|\t"), re.compile(r"(?<![/\s])\s+(?![(\[/\s])"))

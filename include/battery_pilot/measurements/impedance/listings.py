@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from battery_pilot.measurements.facts import facts_in
-from battery_pilot.measurements.impedance.columns import recognise
+from battery_pilot.measurements.impedance.columns import recognise, recognise_all
 from battery_pilot.measurements.impedance.rows import check_end, points_in, rows_of, values_of
+from battery_pilot.measurements.impedance.spectra import points_of_spectra
 from battery_pilot.measurements.tables import impedance_measurement
 from battery_pilot.measurements.text import delimiter_of, shown, split_cells, to_float, trim_empty
 from battery_pilot.measurements.times import DATES, start_facts
@@ -45,7 +47,7 @@ class ListingReader:
     :param expects: words for messages.
     :param is_own: tells from the first text of a file whether the program wrote it.
     :param first_heading: beginning of the line of headings.
-    :param header: returns instrument and facts from the lines above the first row; it may add warnings.
+    :param facts: returns what the lines above the first row tell; it may add warnings.
     :param counter: heading of a column that counts the points and falls where the next spectrum begins.
     """
 
@@ -53,7 +55,7 @@ class ListingReader:
     expects: str
     is_own: Callable[[str], bool]
     first_heading: str
-    header: Callable[[str, list[str]], tuple[str, dict[str, Any]]]
+    facts: Callable[[str, list[str]], dict[str, Any]]
     counter: str = ""
     kinds: tuple[Kind, ...] = ("impedance",)
     suffixes: tuple[str, ...] = (".txt",)
@@ -73,13 +75,20 @@ class ListingReader:
         width = len(headings)
         rows = rows_of(block, text.count("\n", 0, start) + 1, delimiter, width, source)
         check_end(text, rows, columns.last_position, width, source, warnings)
-        instrument, facts = self.header(text[:start], warnings)
-        points = points_in(rows, columns, source)
+        header = text[:start]
+        if len(set(headings)) < len(headings):
+            points = points_of_spectra([rows], recognise_all(headings), source, warnings)
+        else:
+            points = points_in(rows, columns, source)
         if self.counter in headings and rows.lines:
             count = values_of(rows, headings.index(self.counter), self.counter, source)
             points = replace(points, spectrum=np.cumsum(np.diff(count, prepend=count[0]) < 0))
         return impedance_measurement(
-            source, self.name, points, instrument=instrument or None, facts=facts, warnings=warnings
+            source,
+            self.name,
+            points,
+            facts=partial(self.facts, header),
+            warnings=warnings,
         )
 
     def _headings(self, text: str, source: Source) -> tuple[ImpedanceColumns, list[str], str, int]:
@@ -87,15 +96,13 @@ class ListingReader:
         at = 0 if text.startswith(self.first_heading) else text.find(f"\n{self.first_heading}") + 1
         end = text.find("\n", at) % (len(text) + 1)
         line = text[at:end].replace(_RELAXIS_HEADING, "")
-        delimiter = delimiter_of(line)
-        headings = trim_empty(split_cells(line, delimiter))
-        columns = recognise(headings) if text.startswith(self.first_heading, at) else None
+        delimiter, headings, columns = _columns(line)
+        if not text.startswith(self.first_heading, at):
+            columns = None
         if columns is None:
             technique = text.split("\n", 2)[1].strip() if "\n" in text else ""
             problem = f"no impedance: expected headings that begin with {shown(self.first_heading)}, found none"
             raise source.error("header", f"{problem} (second line: {shown(technique)}); export an impedance spectrum")
-        if len(set(headings)) < len(headings):
-            raise source.error("header", "several spectra side by side; export each to a file of its own")
         start = end + 1
         following = text[start : text.find("\n", start) % (len(text) + 1)]
         if following and to_float(split_cells(following, delimiter)[0], decimal_comma=True) is None:
@@ -103,12 +110,20 @@ class ListingReader:
         return columns, headings, delimiter, start
 
 
+@lru_cache(maxsize=64)
+def _columns(line: str) -> tuple[str, list[str], ImpedanceColumns | None]:
+    """Return delimiter, headings and columns of a line of headings; a laboratory's files repeat few."""
+    delimiter = delimiter_of(line)
+    headings = trim_empty(split_cells(line, delimiter))
+    return delimiter, headings, recognise(headings)
+
+
 def _value(header: str, name: str) -> str:
     """Return what stands behind a name at the beginning of a line, or an empty string."""
     return header.partition(f"\n{name}")[2].partition("\n")[0].strip(" =\t")
 
 
-def _chi_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
+def _chi_facts(header: str, warnings: list[str]) -> dict[str, Any]:
     """Return the facts of a CH Instruments header; ``Init E`` is the direct voltage of the measurement."""
     date = _MONTH.search(header)
     facts = start_facts(" ".join([f"{date[1]} {date[2]}, {date[3]}", date[4]]), _CHI_DATES, warnings) if date else {}
@@ -116,60 +131,60 @@ def _chi_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
     if bias is not None:
         facts["dc_bias_volt"] = bias
     facts["technique"] = header.split("\n", 2)[1].strip()
-    facts.update(facts_in(header, warnings))
-    return f"CH Instruments {_value(header, 'Instrument Model:')}".strip(), facts
+    facts["instrument"] = f"CH Instruments {_value(header, 'Instrument Model:')}".strip()
+    return facts | facts_in(header, warnings)
 
 
-def _relaxis_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
+def _relaxis_facts(header: str, warnings: list[str]) -> dict[str, Any]:
     facts = start_facts(_value(header, "Date:"), DATES, warnings)
     facts["instrument_software"] = header.partition(" Spectrum")[0].strip()
     bias = _RELAXIS_BIAS.search(header)
     value = to_float(bias[1]) if bias else None
     if value is not None:
         facts["dc_bias_volt"] = value
-    facts.update(facts_in(header, warnings))
-    return "", facts
+    return facts | facts_in(header, warnings)
 
 
-def _nova_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
-    return "Metrohm Autolab", {}
-
-
-def _parstat_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
-    return "Princeton Applied Research PARSTAT", {}
-
-
-def _powersuite_header(header: str, warnings: list[str]) -> tuple[str, dict[str, Any]]:
-    return "Princeton Applied Research", {"instrument_software": "PowerSuite"}
+def _constant(**facts: str) -> Callable[[str, list[str]], dict[str, Any]]:
+    """Return what tells the same of each file."""
+    return lambda header, warnings: dict(facts)
 
 
 LISTING_READERS = (
     ListingReader(
-        "parstat-txt", "a Parstat listing", lambda head: head.startswith(_PARSTAT), _PARSTAT, _parstat_header
+        "parstat-txt",
+        "a Parstat listing",
+        lambda head: head.startswith(_PARSTAT),
+        _PARSTAT,
+        _constant(instrument="Princeton Applied Research PARSTAT"),
     ),
     ListingReader(
         "powersuite-txt",
         "a PowerSuite listing",
         lambda head: head.startswith(_POWERSUITE),
         _POWERSUITE,
-        _powersuite_header,
+        _constant(instrument="Princeton Applied Research", instrument_software="PowerSuite"),
     ),
     ListingReader(
-        "chi-txt", "a CH Instruments listing", lambda head: _CHI_MODEL in head[:_FIRST_LINES], "Freq/Hz", _chi_header
+        "chi-txt",
+        "a CH Instruments listing",
+        lambda head: _CHI_MODEL in head[:_FIRST_LINES],
+        "Freq/Hz",
+        _chi_facts,
     ),
     ListingReader(
         "relaxis-txt",
         "a RelaxIS spectrum export",
         lambda head: head.startswith(_RELAXIS) and "Spectrum export\n" in head[:_FIRST_LINES],
         f"{_RELAXIS_HEADING}Frequency",
-        _relaxis_header,
+        _relaxis_facts,
     ),
     ListingReader(
         "autolab-txt",
         "an Autolab NOVA listing",
         lambda head: all(name in head[:_FIRST_LINES] for name in _NOVA),
         "",
-        _nova_header,
+        _constant(instrument="Metrohm Autolab"),
         counter="Index",
     ),
 )

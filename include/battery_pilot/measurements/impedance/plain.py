@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from battery_pilot.errors import MeasurementError
-from battery_pilot.measurements.facts import leading_facts
+from battery_pilot.measurements.facts import leading_facts, start_above
+from battery_pilot.measurements.impedance.bare import points_of_bare_columns
 from battery_pilot.measurements.impedance.columns import Column, ImpedanceColumns
-from battery_pilot.measurements.impedance.headings import Headings, headings_in, with_units
+from battery_pilot.measurements.impedance.headings import FREQUENCY_SIGNS, Headings, headings_in, with_units
 from battery_pilot.measurements.impedance.rows import check_end, demand_width, rows_from, rows_of
 from battery_pilot.measurements.impedance.spectra import one_after_another, points_of_spectra
 from battery_pilot.measurements.impedance.wide import points_of_wide
@@ -34,13 +35,9 @@ _EXPECTED = "a table of frequency and impedance"
 _BARE_NAMES = ("column 1 (frequency)", "column 2 (real part)", "column 3 (imaginary part)")
 _FREQUENCY, _REAL, _IMAGINARY = (Column(index, name, 1.0, True) for index, name in enumerate(_BARE_NAMES))
 _BARE_COLUMNS = ImpedanceColumns(_FREQUENCY, _REAL, _IMAGINARY)
-_BARE_WARNING = (
-    "The table has no headings; its three columns were taken as frequency in Hz, real part in ohm and imaginary part "
-    "in ohm with its sign."
-)
 _FEWEST_POINTS_OF_BARE_SWEEP = 5
 _CHARACTERS_BEFORE_TABLE = 4096
-_FREQUENCY_WORDS = ("req", "Hz", "REQ", "quen", "mega")
+_FREQUENCY_WORDS = ("req", "Hz", "REQ", "quen", "mega", *FREQUENCY_SIGNS)
 """One of these stands in headings below a free text, which are looked for less thoroughly than in the first line."""
 _LINES_TO_TRY = 8
 _PIECE_CHARACTERS = 1 << 20
@@ -101,7 +98,8 @@ class PlainImpedanceReader:
         if first is None:
             raise source.error("file", f"no table, expected {_EXPECTED}")
         head = text[: first.headings_start]
-        facts = leading_facts(head.split("\n"), warnings)
+        lines = head.split("\n")
+        facts = {**start_above(lines, warnings), **leading_facts(lines, warnings)}
         above = sum(1 for _ in _lines(head))
         if above:
             warnings.append(f"Lines of text above the table were left out: {above}.")
@@ -244,8 +242,8 @@ def _points(text: str, block: _Block, source: Source, warnings: list[str]) -> Po
     warnings += headings.guesses
     points = points_of_spectra(pieces, headings.spectra, source, warnings)
     if headings.spectra[0] is _BARE_COLUMNS:
-        warnings.append(_BARE_WARNING)
         _check_sweeps(points, source)
+        return points_of_bare_columns(points, warnings)
     return points
 
 

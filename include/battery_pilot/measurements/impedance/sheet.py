@@ -15,14 +15,16 @@ from battery_pilot.measurements.tables import Points, impedance_measurement
 from battery_pilot.measurements.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from battery_pilot.measurements.impedance.rows import Rows
     from battery_pilot.measurements.model import Kind, Measurement
     from battery_pilot.measurements.source import Source
 
 _EXPECTED = "a sheet with a table of frequency and impedance"
 _ROWS_BEFORE_TABLE = 100
 _SHEETS_TO_SNIFF = 4
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class _SheetPoints(Points):
 
 
 class ImpedanceSheetReader:
-    """Reads xlsx, xlsm, xls and ods files; each sheet with a table of impedance holds one spectrum or more."""
+    """Reads xlsx, xlsm, xlsb, xls and ods files; each sheet with a table of impedance holds one spectrum or more."""
 
     name = "impedance-sheet"
     kinds: tuple[Kind, ...] = ("impedance",)
-    suffixes: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".ods")
+    suffixes: tuple[str, ...] = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
     expects = _EXPECTED
 
     def sniff(self, source: Source) -> int:
@@ -115,12 +117,12 @@ def _points(
             raise source.error(f"row {index + 1}", headings.refusal)
         headings, first = _with_units(rows, index, headings)
         end = _end(rows, first, headings)
-        table = rows_from([[as_text(cell) for cell in row] for row in rows[first:end]], range(first + 1, end + 1))
+        pieces = _pieces(rows, first, end)
         if headings.wide is not None:
-            tables.append(points_of_wide([table], headings.wide, source, warnings))
+            tables.append(points_of_wide(pieces, headings.wide, source, warnings))
         else:
             warnings += headings.guesses
-            tables.append(points_of_spectra([table], headings.spectra, source, warnings))
+            tables.append(points_of_spectra(pieces, headings.spectra, source, warnings))
         following = _find(rows[end:])
         last = len(rows) if following is None else end + following[0]
         notes += _check_notes(rows, end, last, headings, source)
@@ -130,6 +132,13 @@ def _points(
     if notes:
         warnings.append(f"Rows of text between or below the tables were left out: {notes}.")
     return one_after_another(tables)
+
+
+def _pieces(rows: Sequence[Sequence[Any]], first: int, end: int) -> Iterator[Rows]:
+    """Yield the rows of a table as text in pieces, so that that of a large sheet is not in memory at once."""
+    for start in range(first, max(end, first + 1), _ROWS_AT_ONCE):
+        stop = min(end, start + _ROWS_AT_ONCE)
+        yield rows_from([[as_text(cell) for cell in row] for row in rows[start:stop]], range(start + 1, stop + 1))
 
 
 def _with_units(rows: Sequence[Sequence[Any]], index: int, headings: Headings) -> tuple[Headings, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from battery_pilot.measurements.tables import FloatArray, Points
-from battery_pilot.measurements.text import numbers, shown
+from battery_pilot.measurements.text import numbers, shown, to_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +39,7 @@ class _Part(NamedTuple):
     second: FloatArray
     marks: list[str] | None
     lines: Any
+    agreement: float = 0.0
 
 
 def points_of_spectra(
@@ -81,8 +82,13 @@ def one_after_another(tables: Sequence[Points]) -> Points:
         np.concatenate([points.real_ohm for points in tables]),
         np.concatenate([points.imaginary_ohm for points in tables]),
         np.concatenate(marks),
-        [line for points in tables for line in points.places or ()],
+        _all_places(tables),
     )
+
+
+def _all_places(tables: Sequence[Points]) -> Any:
+    places = [np.asarray(points.places) for points in tables if points.places is not None]
+    return np.concatenate(places) if places else []
 
 
 def check_sign(imaginary_ohm: FloatArray, warnings: list[str]) -> None:
@@ -125,7 +131,18 @@ def _part(rows: Rows, columns: ImpedanceColumns, is_one_of_several: bool, source
     else:
         first = np.array(numbers(texts[1], lines, source, columns.first.heading))
         second = np.array(numbers(texts[2], lines, source, columns.second.heading))
-    return _Part(frequency, first, second, marks, lines)
+    return _Part(frequency, first, second, marks, lines, _agreement(second, rows, columns, clean))
+
+
+def _agreement(imaginary: FloatArray, rows: Rows, columns: ImpedanceColumns, clean: _Cleaner) -> float:
+    """Return how far an imaginary part has the sign of a phase that is turned round, from -1 to 1 for each point."""
+    if columns.witness is None:
+        return 0.0
+    phases = clean([rows.column(columns.witness.position)])[0]
+    values = [to_float(phase, rows.decimal_comma) for phase in phases]
+    if len(values) != len(imaginary) or None in values:
+        return 0.0
+    return float(np.sum(np.sign(imaginary) * np.sign(np.array(values, dtype=np.float64))))
 
 
 class _Cleaner:
@@ -191,7 +208,7 @@ def _complex_numbers(tokens: list[str], lines: Sequence[int], source: Source, he
 def _joined(parts: list[_Part], columns: ImpedanceColumns, warnings: list[str]) -> Points:
     """Join the pieces of one spectrum group, convert its units and tell the spectra below each other apart."""
     if len(parts) == 1:
-        frequency, first, second, marks, lines = parts[0]
+        frequency, first, second, marks, lines, _ = parts[0]
     else:
         frequency, first, second = (np.concatenate([part[index] for part in parts]) for index in range(3))
         lines = np.concatenate([part.lines for part in parts])
@@ -204,6 +221,12 @@ def _joined(parts: list[_Part], columns: ImpedanceColumns, warnings: list[str]) 
         first, second = first * np.cos(angle), first * np.sin(angle)
     else:
         second = _scaled(second, columns.second)
+        if columns.witness is not None and sum(part.agreement for part in parts) > 0:
+            second = -second
+            warnings.append(
+                f"Column {shown(columns.second.heading)} has the sign of {shown(columns.witness.heading)}, so that it "
+                "holds the imaginary part with its sign turned round; this was undone."
+            )
     check_sign(second, warnings)
     return Points(frequency, first, second, _spectrum_numbers(frequency, marks, columns, warnings), lines)
 

@@ -73,22 +73,19 @@ class VersaStudioReader:
             _numbers(segments),
             list(chain(*(segment.rows.lines for segment in segments))),
         )
-        facts = _metadata(header, warnings)
-        techniques = [name for name in _actions(header) if name.endswith(_TECHNIQUE)]
-        if techniques:
-            facts["technique"] = ", ".join(techniques)
-        if len(set(points.spectrum or ())) == 1 and all(frequency) and _VOLTAGE in segments[0].columns:
-            voltage = segments[0].values(_VOLTAGE, source)
-            facts["dc_bias_volt"] = sum(voltage) / len(voltage)
-        model = f"{_value(header, 'Type')}{_value(header, 'Model')}"
-        return impedance_measurement(
-            source,
-            self.name,
-            points,
-            instrument=f"Princeton Applied Research {model}".strip(),
-            facts=facts,
-            warnings=warnings,
-        )
+        is_one = len(set(points.spectrum or ())) == 1 and all(frequency)
+        voltage = segments[0].values(_VOLTAGE, source) if is_one and _VOLTAGE in segments[0].columns else []
+
+        def facts(warnings: list[str]) -> dict[str, Any]:
+            found = _metadata(header, warnings)
+            techniques = [name for name in _actions(header) if name.endswith(_TECHNIQUE)]
+            if techniques:
+                found["technique"] = ", ".join(techniques)
+            if voltage:
+                found["dc_bias_volt"] = sum(voltage) / len(voltage)
+            return found
+
+        return impedance_measurement(source, self.name, points, facts=facts, warnings=warnings)
 
 
 def _segments(text: str, source: Source, warnings: list[str]) -> list[_Segment]:
@@ -158,5 +155,7 @@ def _metadata(header: str, warnings: list[str]) -> dict[str, Any]:
     version = _value(header, "Version")
     if version:
         facts["instrument_software"] = f"VersaStudio {version}"
+    model = f"{_value(header, 'Type')}{_value(header, 'Model')}"
+    facts["instrument"] = f"Princeton Applied Research {model}".strip()
     facts.update(facts_in(_value(header, "Comment"), warnings))
     return facts

@@ -6,6 +6,7 @@ Other programs write the short header too: Autolab's NOVA and Zahner's export fo
 from __future__ import annotations
 
 import re
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.measurements.facts import facts_in
@@ -60,7 +61,7 @@ class ZPlotReader:
             source,
             self.name,
             points_in(rows, columns, source),
-            facts=_metadata(header, warnings),
+            facts=partial(_metadata, header),
             warnings=warnings,
         )
 
@@ -74,16 +75,23 @@ def _headings(text: str, source: Source) -> tuple[int, int, ImpedanceColumns, in
     while (found := text.find("(Hz)", end)) >= 0:
         start = text.rfind("\n", end, found) + 1 or end
         end = text.find("\n", found) + 1 or len(text)
-        headings = text[start:end].strip('" \t\n').replace(" (", "(").split()
-        if text[start:found].strip('" \t') != "Freq" or (columns := recognise(headings)) is None:
+        width, columns = _columns(text[start:end])
+        if columns is None or text[start:found].strip('" \t') != "Freq":
             continue
         if text[end : end + 200].lstrip(" ").startswith(_END_OF_HEADER):
-            return start, text.find("\n", end) + 1 or len(text), columns, len(headings)
-        return start, end, columns, len(headings)
+            return start, text.find("\n", end) + 1 or len(text), columns, width
+        return start, end, columns, width
     problem = (
         "expected a line of headings Freq(Hz) … Z'(a) Z''(b), found none: the file is truncated or holds no sweep"
     )
     raise source.error("header", problem)
+
+
+@lru_cache(maxsize=64)
+def _columns(line: str) -> tuple[int, ImpedanceColumns | None]:
+    """Return the number of headings in a line and the columns; a laboratory's files repeat few."""
+    headings = line.strip('" \t\n').replace(" (", "(").split()
+    return len(headings), recognise(headings)
 
 
 def _delimiter(block: str, width: int) -> str | None:

@@ -129,3 +129,50 @@ def test_a_state_of_charge_as_a_fraction_becomes_percent_with_a_warning() -> Non
     measurement = read_bytes(text.encode(), "a.csv")
     assert measurement.table["state_of_charge_percent"].to_pylist() == [50.0, 75.0]
     assert any("taken as a fraction" in warning for warning in measurement.warnings)
+
+
+@pytest.mark.parametrize(
+    ("headings", "encoding"),
+    [
+        ("时间(s),电压(V),电流(A),工步类型", "gb18030"),
+        ("总时间(s),电压(V),电流(A),工步类型", "utf-8"),
+        ("経過時間[s],電圧[V],電流[A],状態", "cp932"),
+        ("時間[s],電圧[V],電流[A],状態", "utf-16"),
+    ],
+)
+def test_east_asian_headings_and_steps_are_read(headings: str, encoding: str) -> None:
+    charge, discharge = ("充電", "放電") if "電" in headings else ("恒流充电", "恒流放电")
+    text = f"{headings}\n0,3.6,1,{charge}\n1,3.7,1,{charge}\n2,3.5,1,{discharge}\n"
+    measurement = read_bytes(text.encode(encoding), "a.csv")
+    assert measurement.table["current_ampere"].to_pylist() == [1.0, 1.0, -1.0]
+
+
+def test_a_row_of_units_below_the_headings_is_understood() -> None:
+    text = (
+        "Time\tVoltage\tCurrent\n[h:m:s]\t[V]\t[mA]\n00:00:10\t3.5\t100\n30:00:10\t3.4\t-100\n30:00:11\t3.4\t-100\n"
+    )
+    table = read_bytes(text.encode(), "a.txt").table
+    assert table["test_time_second"].to_pylist() == [10.0, 108010.0, 108011.0]
+    assert table["current_ampere"].to_pylist() == pytest.approx([0.1, -0.1, -0.1])
+
+
+def test_letters_are_quantities_where_the_row_below_gives_their_units() -> None:
+    text = "t;U;I\ns;V;mA\n0;3,5;100\n1;3,6;200\n2;3,4;-200\n"
+    table = read_bytes(text.encode(), "a.txt").table
+    assert table["current_ampere"].to_pylist() == pytest.approx([0.1, 0.2, -0.2])
+
+
+def test_points_between_thousands_are_told_from_decimal_commas() -> None:
+    text = "Zeit [s];Spannung [V];Strom [A]\n999,5;3,5;1\n1.000,5;3,51;1,5\n12.345.678,5;3,4;-1,5\n"
+    table = read_bytes(text.encode(), "a.csv").table
+    assert table["test_time_second"].to_pylist() == [999.5, 1000.5, 12345678.5]
+    assert read_bytes(text.replace("999,5", "1.000,0").encode(), "a.csv").table["test_time_second"][0].as_py() == 1000
+    with pytest.raises(MeasurementError, match="may stand before decimals or between thousands"):
+        read_bytes(text.replace("999,5", "1.234").encode(), "a.csv")
+
+
+def test_a_constant_current_shows_its_direction_by_where_the_voltage_goes() -> None:
+    rows = "".join(f"{10 * row},{4.2 - 0.01 * row:.2f},{-3.39 - 0.001 * (row % 3)}\n" for row in range(50))
+    measurement = read_bytes(f"Time [s],Voltage [V],Current [A]\n{rows}".encode(), "a.csv")
+    assert max(measurement.table["current_ampere"].to_pylist()) < 0
+    assert any("Positive current was taken as charge" in warning for warning in measurement.warnings)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from battery_pilot.measurements import read_bytes
@@ -37,3 +39,19 @@ def test_times_of_the_step_become_the_time_of_the_test() -> None:
     text = "Record,StepTime/min,Current/mA,Voltage/V,StepNo\n1,0,5,3.5,1\n2,2,5,3.5,1\n3,0,-5,3.4,2\n4,1,-5,3.4,2\n"
     table = read_bytes(text.encode(), "a.csv").table
     assert table["test_time_second"].to_pylist() == [0.0, 120.0, 120.0, 180.0]
+
+
+def test_the_digest_of_a_chinese_file_is_that_of_its_bytes() -> None:
+    data = "记录号,测试时间/Sec,电流/mA,电压/V,循环序号,状态\n1,0,5,3.5,1,恒流充电\n2,10,5,3.6,1,恒流充电\n".encode(
+        "gbk"
+    )
+    assert read_bytes(data, "a.csv").source_sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_charge_at_constant_voltage_counts_as_charge() -> None:
+    text = "Record,TestTime,Current/mA,Capacity/mAh,Voltage/V,Step-State,AuxTemp/dC.\n"
+    text += "1,00:00:00,5,0,3.5,RateC,-\n2,00:00:10,5,0.01,3.6,CVC,-\n3,00:00:20,-5,0.02,3.4,CVD,-\n"
+    measurement = read_bytes(text.encode(), "a.csv")
+    assert measurement.table["charging_capacity_ah"].to_pylist() == pytest.approx([0.0, 1e-5, None])
+    assert measurement.table["discharging_capacity_ah"].to_pylist() == pytest.approx([None, None, 2e-5])
+    assert not any("is 0 in every row" in warning for warning in measurement.warnings)

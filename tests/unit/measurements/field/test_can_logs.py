@@ -152,6 +152,44 @@ def converter_csv(frames: list[Frame]) -> bytes:
     return (head + "\n".join(lines) + "\n").encode()
 
 
+BUSMASTER_HEAD = """***BUSMASTER Ver 3.2.2***
+***PROTOCOL CAN***
+***[START LOGGING SESSION]***
+***START DATE AND TIME 14:3:2026 8:30:0:500***
+***{base}***
+***{mode} MODE***
+***CHANNEL 1 - Kvaser - 500000 bps***
+***<Time><Tx/Rx><Channel><CAN ID><Type><DLC><DataBytes>***
+"""
+
+
+def busmaster(frames: list[Frame], base: str = "HEX", mode: str = "SYSTEM") -> bytes:
+    lines, before = [], 0.0
+    for one in frames:
+        clock = {"SYSTEM": one.second + 8.5 * 3600 + 0.5, "ABSOLUTE": one.second, "RELATIVE": one.second - before}[
+            mode
+        ]
+        before = one.second
+        parts = round(clock * 10_000)
+        stamp = (
+            f"{parts // 36_000_000:02d}:{parts // 600_000 % 60:02d}:{parts // 10_000 % 60:02d}:{parts % 10_000:04d}"
+        )
+        number = f"0x{one.identifier:03X}" if base == "HEX" else f"{one.identifier}"
+        data = " ".join(f"{byte:02X}" if base == "HEX" else f"{byte:03d}" for byte in one.data)
+        lines.append(f"{stamp} Rx 1 {number} {'x' if one.is_extended else 's'} {len(one.data)} {data} ")
+    body = "\n".join(lines) + "\n***END DATE AND TIME 14:3:2026 8:31:0:500***\n***[STOP LOGGING SESSION]***\n"
+    return (BUSMASTER_HEAD.format(base=base, mode=mode) + body).encode()
+
+
+def crtd(frames: list[Frame]) -> bytes:
+    lines = [
+        f"{START.timestamp() + one.second:.6f} 1R{29 if one.is_extended else 11} {one.identifier:03X} {one.data.hex(' ').upper()}"
+        for one in frames
+    ]
+    head = f"{START.timestamp():.6f} CXX OVMS CRTD\n{START.timestamp():.6f} 1CEV vehicle.on\n"
+    return (head + "\n".join(lines) + "\n").encode()
+
+
 def blf_object(one: Frame, kind: int) -> bytes:
     identifier = one.identifier | (1 << 31 if one.is_extended else 0)
     size = len(one.data)
@@ -193,6 +231,11 @@ LOGS: dict[str, tuple[str, Callable[[list[Frame]], bytes]]] = {
     "savvy.csv": ("can-csv", savvy_csv),
     "converter.csv": ("can-csv", converter_csv),
     "vector.blf": ("vector-blf", blf),
+    "busmaster.log": ("busmaster", busmaster),
+    "decimal.log": ("busmaster", lambda frames: busmaster(frames, base="DEC")),
+    "absolute.log": ("busmaster", lambda frames: busmaster(frames, mode="ABSOLUTE")),
+    "between.log": ("busmaster", lambda frames: busmaster(frames, mode="RELATIVE")),
+    "ovms.crtd": ("crtd", crtd),
     "stored.blf": ("vector-blf", lambda frames: blf(frames, packed=False)),
 }
 
@@ -390,3 +433,16 @@ def test_a_truncated_log_is_refused_or_gives_the_rows_before_the_cut(
     except MeasurementError:
         return
     assert found == expected.slice(0, found.num_rows)
+
+
+def test_a_busmaster_log_goes_on_after_midnight(tmp_path: Path) -> None:
+    late = busmaster(drive()).replace(b"08:30:0", b"23:59:5").replace(b" 8:30:0:", b" 23:59:50:")
+    late = late.replace(b"23:59:53:", b"00:00:03:").replace(b"23:59:54:", b"00:00:04:")
+    found = read(log_in(tmp_path, "a.log", late))
+    assert (np.diff(column(found, "test_time_second")) > 0).all()
+
+
+def test_headers_and_comments_are_no_lost_frames(tmp_path: Path) -> None:
+    for name, content in (("a.log", busmaster(drive())), ("b.crtd", crtd(drive()))):
+        found = read(log_in(tmp_path, name, content))
+        assert not any("no whole data frame" in warning for warning in found.warnings)

@@ -57,9 +57,17 @@ def test_the_header_of_relaxis_becomes_metadata(samples: dict[str, str]) -> None
     assert metadata.started_at == "2026-07-16T14:29:15+00:00"
 
 
-def test_spectra_side_by_side_are_refused(samples: dict[str, str]) -> None:
-    with pytest.raises(MeasurementError, match="several spectra side by side"):
-        read_bytes(samples["relaxis.txt"].replace("Data: |Z|", "Data: Frequency").encode(), "a.txt")
+def test_spectra_side_by_side_in_a_relaxis_export_are_all_read(
+    samples: dict[str, str], spectrum: list[tuple[float, complex]]
+) -> None:
+    head, rows = samples["relaxis.txt"].split("Data: ", 1)
+    lines = ("Data: " + rows).rstrip("\n").split("\n")
+    twice = "\n".join(f"{line}\t{line}" for line in lines)
+    measurement = read_bytes(f"{head}{twice}\n".encode(), "a.txt")
+    table = measurement.table
+    assert table["spectrum_index"].to_pylist() == [0] * len(spectrum) + [1] * len(spectrum)
+    assert table["real_impedance_ohm"].to_pylist() == pytest.approx([z.real for _, z in spectrum] * 2, rel=1e-6)
+    assert "The table holds 2 spectra side by side." in measurement.warnings
 
 
 def test_rows_of_direct_current_are_left_out_of_a_parstat_listing(samples: dict[str, str]) -> None:

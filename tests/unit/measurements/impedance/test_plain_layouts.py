@@ -317,3 +317,31 @@ def test_thousands_of_spectra_side_by_side_are_read() -> None:
     found = spectra("\n".join(",".join([line] * count) for line in lines) + "\n")
     assert len(found) == count
     assert_close(found[-1])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
+def test_chinese_headings_are_read_in_every_encoding(encoding: str) -> None:
+    assert_close(spectra("频率(Hz),阻抗实部(Ω),阻抗虚部(Ω)\n10,1,-1\n1,1.5,-2\n".encode(encoding))[0])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+def test_japanese_headings_are_read(encoding: str) -> None:
+    assert_close(spectra("周波数[Hz],実部[Ohm],虚部[Ohm]\n10,1,-1\n1,1.5,-2\n".encode(encoding))[0])
+
+
+def test_an_imaginary_part_with_the_sign_of_the_turned_phase_is_turned_back() -> None:
+    text = "freq / Hz,neg. Phase / °,Z / Ohm,Z' / Ohm,Z'' / Ohm,\n10,45,1.4142,1,1,\n1,53.13,2.5,1.5,2,\n"
+    assert_close(spectra(text)[0])
+    assert any("sign turned round; this was undone" in warning for warning in read(text).warnings)
+
+
+def test_an_imaginary_part_against_the_sign_of_the_turned_phase_stays() -> None:
+    text = "freq / Hz,neg. Phase / °,Z / Ohm,Z' / Ohm,Z'' / Ohm\n10,45,1.4142,1,-1\n1,53.13,2.5,1.5,-2\n"
+    assert_close(spectra(text)[0])
+    assert not any("turned round" in warning for warning in read(text).warnings)
+
+
+def test_the_start_of_the_measurement_is_read_from_the_text_above() -> None:
+    head = "File date:,2022-05-17 17:52:20\nMeasurement:,Impedance Spectroscopy [1]\nNotes:,\nDate and time:,2022-04-28 13:42:47\n"
+    metadata = read(f"{head}freq / Hz,Z' / Ohm,Z'' / Ohm,\n10,1,-1,\n1,1.5,-2,\n").metadata
+    assert (metadata.started_at, metadata.time_zone) == ("2022-04-28T13:42:47+00:00", "assumed UTC")
