@@ -37,6 +37,7 @@ def write_report(
     conditions: pd.DataFrame,
     spectra: pd.DataFrame,
     predictions: pd.DataFrame,
+    demands: pd.DataFrame,
     summary: Mapping[str, Any],
 ) -> None:
     """Write the report as one HTML file that needs no network and no script.
@@ -51,6 +52,8 @@ def write_report(
         imaginary_impedance_ohm``; one row a point.
     :param predictions: columns ``battery_id, for_time, value, lower, upper``: state of health in percent with the ends
         of its 90 % interval.
+    :param demands: columns ``category, metric, demand, clause, stated, batteries, reason``, see
+        :class:`~battery_pilot.electrochemistry.rules.Coverage`.
     :param summary: ``files_read``, ``files_rejected`` (list of ``{file, reason}``), ``batteries``,
         ``passports_pushed``, ``offers_published``, ``agreements``, ``twins_updated``, ``entities_synced``,
         ``predictions`` (``{count, mae, baseline_mae}``; mean absolute errors in percentage points on data kept out of
@@ -58,7 +61,8 @@ def write_report(
     """
     forecasts: Mapping[str, Any] = summary.get("predictions") or {}
     parts = [*draw_figures(conditions, spectra, predictions, forecasts), _stages(summary)]
-    body = "\n".join([_tiles(summary), '<div class="parts">', *parts, "</div>", _rejects(summary)])
+    tables = [_demands(demands), _rejects(summary)]
+    body = "\n".join([_tiles(summary), '<div class="parts">', *parts, "</div>", *tables])
     write_page(path, title, _period(conditions), body)
 
 
@@ -128,6 +132,22 @@ def _rejects(summary: Mapping[str, Any]) -> str:
     return _section("Files set aside", f"{lead}<table><thead>{head}</thead><tbody>{rows}</tbody></table>{more}")
 
 
+def _demands(demands: pd.DataFrame) -> str:
+    heading = "What must be stated, and what the data give"
+    if demands.empty:
+        return _section(heading, "")
+    rows = "".join(
+        f'<tr><th scope="row">{escape(str(one.metric))}</th><td>{escape(str(one.category))}</td><td>{escape(str(one.demand))}</td>'
+        f'<td>{escape(str(one.clause))}</td><td class="number">{one.stated} of {one.batteries}</td>'
+        f"<td>{escape(str(one.reason))}</td></tr>"
+        for one in demands.itertuples(index=False)
+    )
+    names = ("Value", "Category", "Demand", "DIN DKE SPEC 99100", "Stated", "Why not")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    lead = "<p>Newest state of every battery. What is not stated is absent from the passport, never estimated.</p>"
+    return _section(heading, f"{lead}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+
+
 def _section(heading: str, content: str) -> str:
     return f"<section><h2>{heading}</h2>{content or '<p>Not recorded.</p>'}</section>"
 
@@ -167,7 +187,7 @@ figure svg{display:block;width:100%;height:auto}
 figure svg *{stroke-linejoin:round;stroke-linecap:butt}
 figcaption{font-size:.9rem;margin-top:.6rem}
 section{overflow-x:auto}
-.parts+section{margin-top:1rem}
+.parts~section{margin-top:1rem}
 table{width:100%;border-collapse:collapse;font-size:.93rem}
 th,td{padding:.4rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 tbody th{font-weight:500;overflow-wrap:anywhere}

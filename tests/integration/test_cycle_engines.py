@@ -183,13 +183,16 @@ def spectra() -> pd.DataFrame:
         ("first", "2026-01-01T06:00", digest("later"), 0.9, 0.9, 0.9, True),
         ("spectra only", "2025-01-01T06:00", digest("v"), 0.5, 0.5, 0.5, False),
     ]
-    table = pd.DataFrame(rows, columns=list(SPECTRUM_COLUMNS))
-    return table.assign(measured_at=pd.to_datetime(table["measured_at"], utc=True))
+    table = pd.DataFrame(rows, columns=[*SPECTRUM_COLUMNS[:6], "kramers_kronig_valid"])
+    facts = {name: np.arange(len(table)) + number for number, name in enumerate(SPECTRUM_COLUMNS[6:-2])}
+    table = table.assign(measured_at=pd.to_datetime(table["measured_at"], utc=True), circuit="R0-p(R1,CPE1)", **facts)
+    return table[list(SPECTRUM_COLUMNS)]
 
 
 def test_aggregates_and_conditions_are_equal(spark, tmp_path):
     summaries = summarise_cycles(generated(), RATINGS)
-    summaries = pd.concat([summaries, summaries.iloc[:2]])
+    copied = summaries.query("battery_id == 'first'").assign(source_sha256=digest("whole log"))
+    summaries = pd.concat([summaries, summaries.iloc[:2], copied])
     in_spark(spark, tmp_path, cycles=summaries, spectra=spectra())
     by_spark = spark.sql(aggregate_cycles_sql("cycles", "spectra", START, END)).toPandas()
     by_pandas = aggregate_cycles(summaries, START, END, spectra())

@@ -40,6 +40,13 @@ PREDICTIONS = pd.DataFrame(
     [("BP-2", pd.Timestamp("2026-03-31", tz="UTC"), 92.0, 91.0, 93.5)],
     columns=["battery_id", "for_time", "value", "lower", "upper"],
 )
+DEMANDS = pd.DataFrame(
+    [
+        ("lmt", "remaining_capacity_ah", "mandatory", "6.7.2.3", 3, 3, ""),
+        ("lmt", "self_discharge_increase_percent", "mandatory", "6.7.4.8", 1, 3, "no storage <yet>"),
+    ],
+    columns=["category", "metric", "demand", "clause", "stated", "batteries", "reason"],
+)
 SUMMARY: dict[str, Any] = {
     "files_read": 12345,
     "files_rejected": [{"file": "landing/a.csv", "reason": "line 3: truncated"}],
@@ -53,6 +60,7 @@ FILLED: dict[str, Any] = {
     "conditions": CONDITIONS,
     "spectra": SPECTRA,
     "predictions": PREDICTIONS,
+    "demands": DEMANDS,
     "summary": SUMMARY,
 }
 EMPTY: dict[str, Any] = {
@@ -60,6 +68,7 @@ EMPTY: dict[str, Any] = {
     "conditions": CONDITIONS.head(0),
     "spectra": SPECTRA.head(0),
     "predictions": PREDICTIONS.head(0),
+    "demands": DEMANDS.head(0),
     "summary": {},
 }
 
@@ -95,6 +104,12 @@ def report(path: Path, **changes: Any) -> str:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report(tmp_path_factory.mktemp("report") / "new" / "report.html")
+
+
+def test_the_page_tells_what_must_be_stated_and_is_not(text: str) -> None:
+    assert "self_discharge_increase_percent" in text
+    assert "1 of 3" in text
+    assert "no storage &lt;yet&gt;" in text
 
 
 def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:

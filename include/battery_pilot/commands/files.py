@@ -1,11 +1,12 @@
-"""Commands that work on measurement files: impedance, cycles, simulate, master."""
+"""Commands that work on measurement files: impedance, cycles, checkups, simulate, master."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from battery_pilot.commands.output import print_fields, print_json
 from battery_pilot.errors import AnalysisError, InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from battery_pilot.electrochemistry.condition import Ratings
     from battery_pilot.electrochemistry.impedance.analysis import SpectrumAnalysis
     from battery_pilot.electrochemistry.impedance.drt import RelaxationTimes
@@ -24,7 +27,39 @@ def register(commands: Any) -> None:
     impedance = commands.add_parser("impedance", help="check and fit an impedance spectrum")
     impedance.add_argument("file", type=Path)
     impedance.add_argument(
-        "--circuit", help="for example L0-R0-p(R1,CPE1)-p(R2,CPE2)-W1; without it the best of a few"
+        "--circuit",
+        action="append",
+        help="for example L0-R0-p(R1,CPE1)-p(R2,CPE2)-W1; given twice or more, the best of these; without it the best of a few",
+    )
+    impedance.add_argument(
+        "--fix",
+        action="append",
+        type=_fixed,
+        default=[],
+        metavar="NAME=VALUE",
+        help="keep a parameter, such as R0=0.01",
+    )
+    impedance.add_argument(
+        "--share",
+        action="append",
+        type=lambda text: tuple(text.split(",")),
+        default=[],
+        metavar="NAME,NAME",
+        help="give parameters one common value, such as CPE1_alpha,CPE2_alpha",
+    )
+    impedance.add_argument(
+        "--bound",
+        action="append",
+        type=_bounded,
+        default=[],
+        metavar="NAME=LOW:HIGH",
+        help="keep a parameter between limits, such as R1=0.001:0.1; either may be left out",
+    )
+    impedance.add_argument(
+        "--weighting",
+        choices=("modulus", "unit"),
+        default="modulus",
+        help="relative errors of the points (default) or errors in ohm",
     )
     impedance.add_argument(
         "--spectrum", type=int, default=0, help="which spectrum of the file, counted from 0 (default 0)"
@@ -35,13 +70,19 @@ def register(commands: Any) -> None:
     impedance.add_argument("--json", action="store_true", help="print one JSON object")
     impedance.set_defaults(run=_impedance)
 
-    cycles = commands.add_parser("cycles", help="summarise the cycles of a cycler file")
-    cycles.add_argument("file", type=Path)
-    cycles.add_argument("--minimum-voltage", type=_positive_number, metavar="VOLT", help="end of a full discharge")
-    cycles.add_argument("--maximum-voltage", type=_positive_number, metavar="VOLT", help="end of a full charge")
-    cycles.add_argument("--rated-capacity", type=_positive_number, metavar="AH", help="rated capacity")
-    cycles.add_argument("--json", action="store_true", help="print a JSON list, one object a cycle")
-    cycles.set_defaults(run=_cycles)
+    for name, run, text, unit in (
+        ("cycles", _cycles, "summarise the cycles of a cycler file", "cycle"),
+        ("checkups", _check_ups, "find the check-ups in a cycler file: capacity tests and pulses", "check-up"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("file", type=Path)
+        command.add_argument(
+            "--minimum-voltage", type=_positive_number, metavar="VOLT", help="end of a full discharge"
+        )
+        command.add_argument("--maximum-voltage", type=_positive_number, metavar="VOLT", help="end of a full charge")
+        command.add_argument("--rated-capacity", type=_positive_number, metavar="AH", help="rated capacity")
+        command.add_argument("--json", action="store_true", help=f"print a JSON list, one object a {unit}")
+        command.set_defaults(run=run)
 
     simulate = commands.add_parser("simulate", help="write the files of a simulated, ageing fleet")
     simulate.add_argument("folder", type=Path, metavar="DIR")
@@ -75,6 +116,25 @@ def _positive_number(text: str) -> float:
     return number
 
 
+def _fixed(text: str) -> tuple[str, float]:
+    """Return name and value of ``R0=0.01``."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=VALUE, for example R0=0.01") from None
+
+
+def _bounded(text: str) -> tuple[str, tuple[float, float]]:
+    """Return name and limits of ``R1=0.001:0.1``; a limit that is left out is none."""
+    name, _, limits = text.partition("=")
+    try:
+        low, high = limits.split(":")
+        return name, (float(low or 0), float(high or math.inf))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=LOW:HIGH, for example R1=0.001:0.1") from None
+
+
 def _impedance(chosen: argparse.Namespace) -> int:
     from battery_pilot.electrochemistry.impedance import drt
     from battery_pilot.electrochemistry.impedance.analysis import analyse_spectrum, to_json
@@ -84,7 +144,15 @@ def _impedance(chosen: argparse.Namespace) -> int:
         demand_suffix(chosen.plot)
     try:
         frequency, impedance = _spectrum(chosen)
-        analysis = analyse_spectrum(frequency, impedance, circuit=chosen.circuit)
+        analysis = analyse_spectrum(
+            frequency,
+            impedance,
+            chosen.circuit[0] if chosen.circuit and len(chosen.circuit) == 1 else chosen.circuit,
+            fixed=dict(chosen.fix),
+            shared=chosen.share,
+            bounds=dict(chosen.bound),
+            weighting=chosen.weighting,
+        )
     except AnalysisError as error:
         raise AnalysisError(f"{chosen.file}: {error}") from error
     content, distribution = to_json(analysis), None
@@ -142,12 +210,8 @@ def _plot(
 
 def _cycles(chosen: argparse.Namespace) -> int:
     from battery_pilot.electrochemistry.cycles import COUNTER_TOLERANCE_PERCENT, summarise_cycles
-    from battery_pilot.measurements import read
 
-    measurement = read(chosen.file)
-    if measurement.kind == "impedance":
-        raise InputError(f"{chosen.file}: holds impedance spectra, expected the log of a cycler")
-    table = summarise_cycles(measurement.table.to_pandas(), _ratings(chosen))
+    table = summarise_cycles(_log(chosen.file).to_pandas(), _ratings(chosen))
     if chosen.json:
         print(table.to_json(orient="records", date_format="iso", date_unit="us", double_precision=15, indent=2))
     else:
@@ -158,6 +222,39 @@ def _cycles(chosen: argparse.Namespace) -> int:
             f"{chosen.file}: cycle {cycle}: integrated charge and counters differ by {percent:.3g} %", file=sys.stderr
         )
     return 0
+
+
+def _check_ups(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from battery_pilot.electrochemistry.checkups import check_ups
+
+    found = check_ups(_log(chosen.file), _ratings(chosen))
+    if chosen.json:
+        print(json.dumps([asdict(one) for one in found], indent=2, default=datetime.isoformat, allow_nan=False))
+        return 0
+    for number, one in enumerate(found, start=1):
+        print(f"check-up {number}, {one.started_at or 'time of day unknown'}")
+        for rows in (one.tests, one.pulses):
+            if rows:
+                print(pd.DataFrame([asdict(row) for row in rows]).to_string(index=False))
+        for name, watt in one.power_watt.items():
+            print(f"{name}  {watt:.6g}")
+    if not found:
+        print("no check-up: no full discharge or charge at C/2.5 or less and no two pulses out of rest")
+    return 0
+
+
+def _log(file: Path) -> pa.Table:
+    """Return the rows of a cycler file."""
+    from battery_pilot.measurements import read
+
+    measurement = read(file)
+    if measurement.kind == "impedance":
+        raise InputError(f"{file}: holds impedance spectra, expected the log of a cycler")
+    return measurement.table
 
 
 def _ratings(chosen: argparse.Namespace) -> Ratings | None:
@@ -204,5 +301,5 @@ def _template(chosen: argparse.Namespace) -> int:
     from battery_pilot.passport.master import write_template
 
     write_template(chosen.folder)
-    print(f"wrote models.csv, batteries.csv and columns.csv, which explains their columns, to {chosen.folder}")
+    print(f"wrote the master tables and columns.csv, which explains their columns, to {chosen.folder}")
     return 0

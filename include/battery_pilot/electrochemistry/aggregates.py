@@ -25,8 +25,28 @@ TOTALS = (
     "charging_time_below_idle_minute",
     "deep_discharge_events",
     "overcharge_events",
+    "gap_second",
 )
 """Columns of the cycle summaries that are added up since begin of life."""
+
+IDENTITY = (
+    "battery_id",
+    "cycle_count",
+    "started_at",
+    "ended_at",
+    "rows",
+    "minimum_voltage_volt",
+    "maximum_voltage_volt",
+    "charge_ah",
+    "discharge_ah",
+)
+"""Columns in which a cycle agrees with its copy in another file, such as the whole log that follows a partial one.
+
+The times alone would not do: files without an absolute time get that of their landing day, and then their cycles coincide.
+"""
+
+CHARGE_DECIMALS = 6
+"""To so many decimals, in ampere hours, the charge of a cycle and of its copy agree."""
 
 NEWEST = {
     "retained": ("retained_ah", "storage_second"),
@@ -36,13 +56,27 @@ NEWEST = {
 }
 """Kind of measurement to the columns of the cycle summaries of which the newest row with a value counts."""
 
+SPECTRUM_NUMBERS = {
+    "ohmic_resistance_ohm": "ohmic_resistance_ohm",
+    "polarisation_resistance_ohm": "polarisation_resistance_ohm",
+    "ac_resistance_ohm": "ac_resistance_ohm",
+    "ohmic_resistance_error_ohm": "ohmic_resistance_error_ohm",
+    "polarisation_resistance_error_ohm": "polarisation_resistance_error_ohm",
+    "ohmic_frequency_hertz": "ohmic_frequency_hertz",
+    "trusted_minimum_hertz": "trusted_minimum_hertz",
+    "trusted_maximum_hertz": "trusted_maximum_hertz",
+    "circuit_aic": "circuit_aic",
+    "temperature_celsius": "impedance_temperature_celsius",
+    "state_of_charge_percent": "impedance_state_of_charge_percent",
+}
+"""Number of a spectrum to its name in the aggregates, for the newest valid spectrum."""
+
 SPECTRUM_COLUMNS = (
     "battery_id",
     "measured_at",
     "source_sha256",
-    "ohmic_resistance_ohm",
-    "polarisation_resistance_ohm",
-    "ac_resistance_ohm",
+    *SPECTRUM_NUMBERS,
+    "circuit",
     "kramers_kronig_valid",
 )
 """Columns of the table of spectra, one row a spectrum."""
@@ -68,6 +102,7 @@ AGGREGATE_COLUMNS = (
     "dc_resistance_as_of",
     "dc_resistance_source_sha256",
     "first_dc_resistance_ohm",
+    "first_dc_resistance_delay_second",
     "first_dc_resistance_as_of",
     *(name for kind, columns in NEWEST.items() for name in (*columns, f"{kind}_as_of", f"{kind}_source_sha256")),
     "capacity_before_storage_ah",
@@ -76,9 +111,8 @@ AGGREGATE_COLUMNS = (
     "spectra",
     "impedance_as_of",
     "impedance_source_sha256",
-    "ohmic_resistance_ohm",
-    "polarisation_resistance_ohm",
-    "ac_resistance_ohm",
+    *SPECTRUM_NUMBERS.values(),
+    "circuit",
 )
 """Columns of the aggregates, one row a battery; ``…source_sha256`` are sorted lists."""
 
@@ -90,7 +124,7 @@ def aggregate_cycles(
 
     Capacity and efficiency are means of the up to three newest measurements of the interval, or the newest one before
     it. Totals cover everything before the end of the interval. A summary that occurs twice (the same battery, file
-    and cycle) counts once; rows without a battery or a time cannot be placed and are left out.
+    and cycle) counts once, and so does a cycle that occurs in two files (equal in all of :data:`IDENTITY`); rows without a battery or a time cannot be placed and are left out.
 
     :param cycles: summaries of :func:`~battery_pilot.electrochemistry.cycles.summarise_cycles`, of the whole life.
     :param interval_start: first moment of the newest interval, with time zone.
@@ -103,6 +137,7 @@ def aggregate_cycles(
     known = _placed(cycles, "ended_at", end).drop_duplicates(
         ["battery_id", "source_sha256", "cycle_count"], keep="last"
     )
+    known = known[~_copied(known)]
     known["recent"] = known["ended_at"] >= start
     # 0 is the newest cycle of a battery.
     known["age"] = known.groupby("battery_id").cumcount(ascending=False)
@@ -141,8 +176,14 @@ def _placed(table: pd.DataFrame, time: str, end: datetime) -> pd.DataFrame:
     """Keep rows that belong to a battery and lie before the end, oldest first."""
     placed = table.assign(**{time: pd.to_datetime(table[time], utc=True).astype("datetime64[us, UTC]")})
     placed = placed[placed["battery_id"].notna() & (placed[time] < end)]
-    ties = [name for name in ("cycle_count", "source_sha256", *SPECTRUM_COLUMNS[3:6]) if name in placed]
+    ties = [name for name in ("cycle_count", "source_sha256", *SPECTRUM_NUMBERS, "circuit") if name in placed]
     return placed.sort_values(["battery_id", time, *ties], na_position="first", ignore_index=True)
+
+
+def _copied(known: pd.DataFrame) -> pd.Series:
+    """Tell which cycles are copies of one in another file."""
+    charges = known[["charge_ah", "discharge_ah"]].round(CHARGE_DECIMALS)
+    return known.assign(**charges).duplicated(list(IDENTITY), keep="last")
 
 
 def _newest(known: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +218,7 @@ def _efficiencies(known: pd.DataFrame) -> pd.DataFrame:
     sums = newest.groupby("battery_id").agg(
         charge_wh=("charge_wh", "sum"), discharge_wh=("discharge_wh", "sum"), efficiency_as_of=("ended_at", "max")
     )
-    sums["efficiency_percent"] = 100 * sums["discharge_wh"] / sums["charge_wh"]
+    sums["efficiency_percent"] = 100 * sums["discharge_wh"] / sums["charge_wh"].where(sums["charge_wh"] > 0)
     return sums[["efficiency_percent", "efficiency_as_of"]].join(_sources(newest, "efficiency_source_sha256"))
 
 
@@ -193,6 +234,7 @@ def _dc_resistances(known: pd.DataFrame) -> pd.DataFrame:
             "dc_resistance_as_of": newest["ended_at"],
             "dc_resistance_source_sha256": newest["source_sha256"].map(lambda source: [source]),
             "first_dc_resistance_ohm": first["dc_resistance_ohm"],
+            "first_dc_resistance_delay_second": first["dc_resistance_delay_second"],
             "first_dc_resistance_as_of": first["ended_at"],
         }
     )
@@ -235,10 +277,10 @@ def _net_since_empty(known: pd.DataFrame) -> pd.Series:
 
 def _impedances(spectra: pd.DataFrame) -> pd.DataFrame:
     """Return the newest valid spectrum of each battery, and how many spectra there are."""
-    values = list(SPECTRUM_COLUMNS[3:6])
     valid = spectra[spectra["kramers_kronig_valid"].astype(bool)].drop_duplicates("battery_id", keep="last")
-    valid = valid.set_index("battery_id")[["measured_at", "source_sha256", *values]]
+    valid = valid.set_index("battery_id")[["measured_at", "source_sha256", *SPECTRUM_NUMBERS, "circuit"]]
     valid["source_sha256"] = valid["source_sha256"].map(lambda source: [source])
-    valid = valid.rename(columns={"measured_at": "impedance_as_of", "source_sha256": "impedance_source_sha256"})
+    names = {"measured_at": "impedance_as_of", "source_sha256": "impedance_source_sha256", **SPECTRUM_NUMBERS}
+    valid = valid.rename(columns=names)
     counts = spectra.groupby("battery_id").agg(spectra=("measured_at", "size"), spectrum_at=("measured_at", "max"))
     return counts.join(valid)

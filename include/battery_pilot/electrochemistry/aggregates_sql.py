@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from battery_pilot.electrochemistry.aggregates import (
     AGGREGATE_COLUMNS,
+    CHARGE_DECIMALS,
+    IDENTITY,
     NEWEST,
     NEWEST_MEASUREMENTS,
-    SPECTRUM_COLUMNS,
+    SPECTRUM_NUMBERS,
     TOTALS,
     in_utc,
 )
-from battery_pilot.electrochemistry.cycles_sql import view_name
+from battery_pilot.electrochemistry.sql_expressions import view_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +28,8 @@ _NUMBERS = (
     "dc_resistance_delay_second",
     "mean_temperature_celsius",
     "net_ah_since_empty",
+    "minimum_voltage_volt",
+    "maximum_voltage_volt",
     *(column for columns in NEWEST.values() for column in columns),
 )
 
@@ -36,6 +40,13 @@ _MEASURED = ",\n  ".join(
     for kind, columns in NEWEST.items()
 )
 
+_IDENTITY = ", ".join(
+    f"round({name}, {CHARGE_DECIMALS})" if name in ("charge_ah", "discharge_ah") else name for name in IDENTITY
+)
+
+_ONCE = f"""SELECT *, row_number() OVER (PARTITION BY {_IDENTITY} ORDER BY source_sha256 DESC) AS twin
+FROM placed WHERE copy = 1"""  # noqa: S608 - nothing in it comes from outside
+
 _RANKED = f"""SELECT *,
   row_number() OVER (PARTITION BY battery_id {_NEWEST_FIRST}) AS age,
   row_number() OVER (PARTITION BY battery_id, capacity_ah IS NOT NULL {_NEWEST_FIRST}) AS capacity_age,
@@ -43,7 +54,7 @@ _RANKED = f"""SELECT *,
   CASE WHEN dc_resistance_ohm IS NOT NULL THEN struct(
     dc_resistance_ohm AS ohm, dc_resistance_delay_second AS delay_second, ended_at, source_sha256) END AS step,
   {_MEASURED}
-FROM placed WHERE copy = 1"""  # noqa: S608 - nothing in it comes from outside
+FROM once WHERE twin = 1"""  # noqa: S608 - nothing in it comes from outside
 
 _CHOSEN = f"""SELECT *,
   capacity_ah IS NOT NULL AND (capacity_age = 1 OR recent AND capacity_age <= {NEWEST_MEASUREMENTS}) AS has_capacity,
@@ -84,13 +95,14 @@ _DERIVED = {
     "capacity_error_ah": "c.capacity_deviation_ah / sqrt(c.capacity_measurements)",
     "capacity_error_wh": "c.capacity_deviation_wh / sqrt(c.capacity_measurements)",
     "capacity_source_sha256": "CASE WHEN c.capacity_as_of IS NOT NULL THEN sort_array(c.capacity_sources) END",
-    "efficiency_percent": "100 * c.efficiency_discharge_wh / c.efficiency_charge_wh",
+    "efficiency_percent": "100 * c.efficiency_discharge_wh / nullif(c.efficiency_charge_wh, 0)",
     "efficiency_source_sha256": "CASE WHEN c.efficiency_as_of IS NOT NULL THEN sort_array(c.efficiency_sources) END",
     "dc_resistance_ohm": "c.newest_step.ohm",
     "dc_resistance_delay_second": "c.newest_step.delay_second",
     "dc_resistance_as_of": "c.newest_step.ended_at",
     "dc_resistance_source_sha256": "CASE WHEN c.newest_step IS NOT NULL THEN array(c.newest_step.source_sha256) END",
     "first_dc_resistance_ohm": "c.first_step.ohm",
+    "first_dc_resistance_delay_second": "c.first_step.delay_second",
     "first_dc_resistance_as_of": "c.first_step.ended_at",
     **{column: f"c.{kind}.{column}" for kind, columns in NEWEST.items() for column in columns},
     **{f"{kind}_as_of": f"c.{kind}.ended_at" for kind in NEWEST},
@@ -102,9 +114,8 @@ _DERIVED = {
     "spectra": "s.spectra",
     "impedance_as_of": "s.newest.measured_at",
     "impedance_source_sha256": "CASE WHEN s.newest IS NOT NULL THEN array(s.newest.source_sha256) END",
-    "ohmic_resistance_ohm": "s.newest.ohmic_resistance_ohm",
-    "polarisation_resistance_ohm": "s.newest.polarisation_resistance_ohm",
-    "ac_resistance_ohm": "s.newest.ac_resistance_ohm",
+    **{name: f"s.newest.{column}" for column, name in SPECTRUM_NUMBERS.items()},
+    "circuit": "s.newest.circuit",
 }
 
 
@@ -124,20 +135,21 @@ def aggregate_cycles_sql(
     """
     start, end = _literal(interval_start), _literal(interval_end)
     numbers = ", ".join(_clean(name) for name in _NUMBERS)
-    resistances = ", ".join(_clean(name) for name in SPECTRUM_COLUMNS[3:6])
+    found = ", ".join(_clean(name) for name in SPECTRUM_NUMBERS)
     columns = ", ".join(f"{_DERIVED.get(name, f'c.{name}')} AS {name}" for name in AGGREGATE_COLUMNS)
     return f"""WITH placed AS (
-SELECT battery_id, source_sha256, cycle_count, ended_at, is_full_cycle, {numbers},
+SELECT battery_id, source_sha256, cycle_count, started_at, ended_at, rows, is_full_cycle, {numbers},
   ended_at >= {start} AS recent,
   row_number() OVER (PARTITION BY battery_id, source_sha256, cycle_count ORDER BY ended_at DESC) AS copy
 FROM {view_name(cycles_view)} WHERE battery_id IS NOT NULL AND ended_at < {end}
 ),
+once AS ({_ONCE}),
 ranked AS ({_RANKED}),
 chosen AS ({_CHOSEN}),
 summed AS ({_SUMMED}),
 spectra AS (
 SELECT battery_id, count(*) AS spectra, max(measured_at) AS spectrum_at,
-  max(struct(measured_at, source_sha256, {resistances})) FILTER (WHERE kramers_kronig_valid) AS newest
+  max(struct(measured_at, source_sha256, {found}, circuit)) FILTER (WHERE kramers_kronig_valid) AS newest
 FROM {view_name(spectra_view)} WHERE battery_id IS NOT NULL AND measured_at < {end}
 GROUP BY battery_id
 )

@@ -9,8 +9,8 @@ care, with their thresholds in :mod:`battery_pilot.electrochemistry.definitions`
   hour or with a missing value at either end is a gap: it adds nothing and is counted.
 * *Resting, charging, discharging*: the current is within, above, below a fiftieth of the rated capacity per hour.
   *End voltages* are those of the last charging and the last discharging row.
-* *Capacity*: what the battery delivers from the start of a discharge until the voltage first falls below the minimum
-  voltage, the interval that crosses it included. It counts only for a discharge from full that no charging and no gap
+* *Capacity*: what the battery delivers from the start of a discharge until it is empty: the voltage first falls to the
+  minimum voltage, the interval that crosses it included. A cycler may write its last row up to 0.01 % above. It counts only for a discharge from full that no charging and no gap
   interrupts. Full means within 3 % of the maximum voltage, at no more than C/5 of charging current, either at the row
   before the discharge or at the last charging row before it (an LFP cell relaxes by more than 3 %). A battery that was
   charged a day before or earlier has lost charge since: what it then delivers is the *retained* charge, no capacity.
@@ -20,8 +20,9 @@ care, with their thresholds in :mod:`battery_pilot.electrochemistry.definitions`
 * *DC resistance*: voltage over current change from a resting row to the first row 1..12 s later with more than C/10.
   *Pulse resistance*: the same 9.5..12 s later, where the current stays within 10 % of that with which the load began.
 * *Power* at 80 and 20 % state of charge: minimum voltage x (resting voltage - minimum voltage) / pulse resistance, as in
-  the USABC battery test manual, of the discharge pulse nearest to it, at most 5 % away. The state of charge is that
-  between the newest full row and the next empty row of the file.
+  the USABC battery test manual: linear between the discharge pulses beside it, at most 12 % away, else that of the
+  nearest one, at most 5 % away. The state of charge is that between the newest full row and the next empty row of the
+  file.
 * *Excursion*: voltage beyond a limit by more than 20 mV and 0.5 % for at least 5 s. Shorter ones are the overshoot with
   which every cycler ends a step.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from battery_pilot.electrochemistry.definitions import STORAGE_SECOND, Limits
+from battery_pilot.electrochemistry.definitions import EMPTY_VOLTAGE_FRACTION, STORAGE_SECOND, Limits
 
 if TYPE_CHECKING:
     from battery_pilot.electrochemistry.rows import Array, Log
@@ -42,7 +42,7 @@ def states(log: Log, limits: Limits, flows: dict[str, Array]) -> States:
         full=(log.voltage >= limits.full_volt) & (log.current <= limits.taper_ampere),
         charged=np.flatnonzero(charging),
         active=np.flatnonzero(charging | discharging),
-        emptied=np.flatnonzero(log.voltage < limits.empty_volt),
+        emptied=np.flatnonzero(log.voltage <= EMPTY_VOLTAGE_FRACTION * limits.empty_volt),
         net=np.cumsum(flows["charge_ah"] - flows["discharge_ah"]),
     )
 

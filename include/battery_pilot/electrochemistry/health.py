@@ -28,6 +28,9 @@ SIGNIFICANT_DIGITS = 6
 CHARGE_TOLERANCE_PERCENT = 5.0
 """A state of charge that leaves 0..100 % by no more than this is the drift of the integration and is clipped."""
 
+LARGEST_DELAY_RATIO = 2.0
+"""The resistance of a cell grows by some percent with every doubling of the time after the step."""
+
 SECONDS_A_MONTH = 30.4375 * 86400
 
 PULSE_METHOD = "10 s discharge pulse, extrapolated to the minimum voltage"
@@ -138,12 +141,13 @@ def _throughput(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Finding
         return dict.fromkeys(names, "no cycling data")
     charge = facts["charge_ah"] + facts["discharge_ah"]
     energy = (facts["charge_wh"] + facts["discharge_wh"]) / 1000
+    gaps = f", without {facts['gap_second'] / 3600:.3g} h of gaps in the logs" if facts["gap_second"] else ""
+    cycles = charge / (2 * ratings.rated_capacity_ah)
+    method = "capacity throughput / (2 x rated capacity)"
     return {
-        "full_equivalent_cycles": _measured(
-            facts, "cycles", charge / (2 * ratings.rated_capacity_ah), "capacity throughput / (2 x rated capacity)"
-        ),
-        "energy_throughput_kwh": _measured(facts, "cycles", energy, "integration of power"),
-        "capacity_throughput_ah": _measured(facts, "cycles", charge, "integration of current"),
+        "full_equivalent_cycles": _measured(facts, "cycles", cycles, method + gaps),
+        "energy_throughput_kwh": _measured(facts, "cycles", energy, "integration of power" + gaps),
+        "capacity_throughput_ah": _measured(facts, "cycles", charge, "integration of current" + gaps),
     }
 
 
@@ -243,26 +247,59 @@ def _dc_resistance(facts: Mapping[str, Any], ratings: Ratings) -> dict[str, Find
         initial, origin = ratings.initial_cell_resistance_ohm, "stated initial resistance"
     elif facts["first_dc_resistance_as_of"] == facts["dc_resistance_as_of"]:
         return {**result, increase: "initial resistance not stated and only one resistance measured"}
+    elif not _alike(facts["first_dc_resistance_delay_second"], facts["dc_resistance_delay_second"]):
+        earlier = facts["first_dc_resistance_delay_second"]
+        return {**result, increase: f"the first resistance, {earlier:.3g} s after the step, is not comparable"}
     else:
         initial, origin = first, "first measured resistance"
     percent = 100 * (resistance - initial) / initial
     return {**result, increase: _measured(facts, "dc_resistance", percent, f"{method}, against {origin}")}
 
 
+def _alike(first_second: float | None, second: float) -> bool:
+    """Tell whether two delays give comparable resistances; an older run did not keep the first one."""
+    return first_second is None or max(first_second, second) <= LARGEST_DELAY_RATIO * min(first_second, second)
+
+
 def _impedance(facts: Mapping[str, Any]) -> dict[str, Finding]:
+    """Resistances of the newest valid spectrum; the method says where it was measured, as far as that is known."""
+    crossing, circuit = facts["ohmic_frequency_hertz"], facts["circuit"]
+    ohmic = "high-frequency intercept"
+    if crossing is not None:
+        ohmic += f" at {crossing:.3g} Hz"
+    elif circuit is not None:
+        ohmic = f"series resistance of {circuit}"
     methods = {
-        "ac_resistance_ohm": "impedance spectrum, real part at 1 kHz",
-        "ohmic_resistance_ohm": "impedance spectrum, high-frequency intercept",
-        "polarisation_resistance_ohm": "impedance spectrum, arcs of the fitted circuit",
+        "ac_resistance_ohm": "real part at 1 kHz",
+        "ohmic_resistance_ohm": ohmic,
+        "ohmic_frequency_hertz": "crossing of the real axis",
+        "trusted_minimum_hertz": "Kramers-Kronig check",
+        "trusted_maximum_hertz": "Kramers-Kronig check",
+        "circuit_aic": f"fit of {circuit or 'the fitted circuit'}",
+        "polarisation_resistance_ohm": f"arcs of {circuit or 'the fitted circuit'}",
     }
     if facts["impedance_as_of"] is None:
         reason = "no impedance spectrum" if not facts["spectra"] else "no spectrum passed the Kramers-Kronig check"
         return dict.fromkeys(methods, reason)
-    missing = "the newest valid spectrum does not give it"
-    return {
-        name: missing if facts[name] is None else _measured(facts, "impedance", facts[name], method)
-        for name, method in methods.items()
-    }
+    missing, where = "the newest valid spectrum does not give it", _circumstances(facts)
+    result: dict[str, Finding] = {}
+    for name, method in methods.items():
+        value, error = facts[name], facts[f"{name.removesuffix('_ohm')}_error_ohm"]
+        how = f"impedance spectrum, {method}{where}"
+        result[name] = missing if value is None else _measured(facts, "impedance", value, how, error)
+    return result
+
+
+def _circumstances(facts: Mapping[str, Any]) -> str:
+    """Return temperature, state of charge and valid range of a spectrum, as far as they are known."""
+    celsius, charge = facts["impedance_temperature_celsius"], facts["impedance_state_of_charge_percent"]
+    lowest, highest = facts["trusted_minimum_hertz"], facts["trusted_maximum_hertz"]
+    known = (
+        "" if celsius is None else f", at {celsius:.3g} °C",
+        "" if charge is None else f", at {charge:.3g} % state of charge",
+        "" if lowest is None else f", valid from {lowest:.3g} to {highest:.3g} Hz",
+    )
+    return "".join(known)
 
 
 def _state_of_charge(facts: Mapping[str, Any]) -> Finding:

@@ -6,13 +6,14 @@ transport), Article 14 and Annex XIII; DIN DKE SPEC 99100:2025-02, clauses 6.7.2
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from battery_pilot.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from battery_pilot.electrochemistry.condition import Condition
 
@@ -65,6 +66,10 @@ RULES: dict[str, Rule] = {
     "ac_resistance_ohm": _rule("6.7.5.2"),
     "ohmic_resistance_ohm": _rule("6.7.5.2", where_possible="lmt stationary"),
     "polarisation_resistance_ohm": _rule("6.7.5.2"),
+    "ohmic_frequency_hertz": _rule("6.7.5.2"),
+    "trusted_minimum_hertz": _rule("6.7.5.2"),
+    "trusted_maximum_hertz": _rule("6.7.5.2"),
+    "circuit_aic": _rule(""),
     "resistance_increase_percent": _rule("6.7.5.3", **_FADES),
     "full_equivalent_cycles": _rule("6.7.6.4", mandatory=_ALL),
     "energy_throughput_kwh": _rule("6.7.6.7", mandatory="lmt stationary"),
@@ -108,15 +113,43 @@ def demand(metric: str, category: str) -> Demand:
     return RULES[metric].demands.get(category, Demand.VOLUNTARY)
 
 
-def unmet(condition: Condition, category: str) -> dict[str, str]:
-    """Return the mandatory metrics that a condition does not have, each with the reason.
+class Coverage(NamedTuple):
+    """How far the batteries of a category meet what is asked of them.
 
-    :param condition: the state of the battery.
-    :param category: one of :data:`CATEGORIES`.
-    :raises InputError: for another category.
+    :param stated: how many batteries have the metric.
+    :param batteries: how many there are.
+    :param reason: the most frequent reason why the others have it not; empty where all have it.
     """
-    return {
-        metric: condition.absent.get(metric, "no measurement gives it")
-        for metric in RULES
-        if demand(metric, category) is Demand.MANDATORY and metric not in condition.values
-    }
+
+    category: str
+    metric: str
+    demand: Demand
+    clause: str
+    stated: int
+    batteries: int
+    reason: str
+
+
+def coverage(conditions: Iterable[tuple[str, Condition]]) -> list[Coverage]:
+    """Compare conditions with what is asked of them.
+
+    :param conditions: category and condition of each battery.
+    :returns: by category and by metric in the order of :data:`RULES`, without what is voluntary.
+    :raises InputError: for a category that is none of :data:`CATEGORIES`.
+    """
+    by_category: dict[str, list[Condition]] = defaultdict(list)
+    for category, condition in conditions:
+        by_category[category].append(condition)
+    found = []
+    for category in sorted(by_category):
+        batteries = by_category[category]
+        for metric, rule in RULES.items():
+            asked = demand(metric, category)
+            if asked is Demand.VOLUNTARY:
+                continue
+            without = [one for one in batteries if metric not in one.values]
+            reasons = Counter(one.absent.get(metric, "no measurement gives it") for one in without)
+            reason = max(reasons, key=lambda text: (reasons[text], text), default="")
+            stated = len(batteries) - len(without)
+            found.append(Coverage(category, metric, asked, rule.clause, stated, len(batteries), reason))
+    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from battery_pilot.electrochemistry.definitions import (
+    NEIGHBOUR_PERCENT,
     POWER_STATES_OF_CHARGE_PERCENT,
     PULSE_CURRENT_FRACTION,
     PULSE_DELAY_SECOND,
@@ -107,10 +108,22 @@ def pulses_by_cycle(found: pd.DataFrame) -> pd.DataFrame:
     result: pd.DataFrame = by_cycle[["discharge_pulse_resistance_ohm", "charge_pulse_resistance_ohm"]].median()
     able = found[discharging & (found["power_watt"] > 0)]
     for target in POWER_STATES_OF_CHARGE_PERCENT:
-        near = able.assign(away=(able["state_of_charge_percent"] - target).abs())
-        near = near[near["away"] <= STATE_OF_CHARGE_TOLERANCE_PERCENT].sort_values("away", kind="stable")
-        result[f"power_at_{target}_percent_watt"] = near.groupby("cycle")["power_watt"].first()
+        result[f"power_at_{target}_percent_watt"] = _powers_at(able, target)
     return result
+
+
+def _powers_at(able: pd.DataFrame, target: int) -> pd.Series:
+    """Return the power at a state of charge by cycle: between the pulses beside it, else that of the nearest one."""
+    ranked = able.assign(away=able["state_of_charge_percent"] - target)
+    ranked = ranked.sort_values("away", key=abs, kind="stable")
+    nearest = ranked[ranked["away"].abs() <= STATE_OF_CHARGE_TOLERANCE_PERCENT].groupby("cycle")["power_watt"].first()
+    beside = ranked[ranked["away"].abs() <= NEIGHBOUR_PERCENT]
+    columns = ["away", "power_watt"]
+    lower = beside[beside["away"] < 0].groupby("cycle")[columns].first()
+    upper = beside[beside["away"] >= 0].groupby("cycle")[columns].first()
+    share = -lower["away"] / (upper["away"] - lower["away"])
+    between: pd.Series = lower["power_watt"] + (upper["power_watt"] - lower["power_watt"]) * share
+    return between.combine_first(nearest)
 
 
 def states_of_charge(log: Log, state: States, flows: dict[str, Array], at: Array) -> Array:
@@ -124,10 +137,10 @@ def states_of_charge(log: Log, state: States, flows: dict[str, Array], at: Array
     if not (at.size and state.emptied.size):
         return np.full(at.size, np.nan)
     empty = np.append(state.emptied, -1)[np.searchsorted(state.emptied, at)]
-    topped = _topped(log, state)
-    top = log.newest(topped, at)
+    tops = topped(log, state)
+    top = log.newest(tops, at)
     bridged = (top >= 0) & (empty >= 0) & (log.first[at] == log.first[empty])
-    bridged &= log.newest(topped, empty) == top
+    bridged &= log.newest(tops, empty) == top
     gaps = np.flatnonzero(flows["gaps"])
     bridged &= np.searchsorted(gaps, top, side="right") == np.searchsorted(gaps, empty, side="right")
     whole = state.net[top] - state.net[empty]
@@ -137,7 +150,7 @@ def states_of_charge(log: Log, state: States, flows: dict[str, Array], at: Array
     return percent
 
 
-def _topped(log: Log, state: States) -> Array:
+def topped(log: Log, state: States) -> Array:
     """Return the positions of the rows that are surely full: at the end of a charge, or before anything happened."""
     full = np.flatnonzero(state.full)
     untouched = log.newest(state.active, full) < 0

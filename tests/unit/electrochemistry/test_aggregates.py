@@ -39,8 +39,17 @@ def aggregate(*cycles: dict[str, object], spectra: pd.DataFrame | None = None) -
     return table.iloc[0]
 
 
-def spectrum(day: int, ohmic: float, *, valid: bool = True, battery: str = "cell") -> tuple[object, ...]:
-    return (battery, pd.Timestamp(2025, 3, day, tz="UTC"), "e" * 64, ohmic, 0.02, 0.03, valid)
+def spectrum(day: int, ohmic: float, *, valid: bool = True, battery: str = "cell") -> dict[str, object]:
+    return {
+        **dict.fromkeys(SPECTRUM_COLUMNS, 0.02),
+        "battery_id": battery,
+        "measured_at": pd.Timestamp(2025, 3, day, tz="UTC"),
+        "source_sha256": "e" * 64,
+        "ohmic_resistance_ohm": ohmic,
+        "temperature_celsius": 20.0 + day,
+        "circuit": "R0-p(R1,CPE1)",
+        "kramers_kronig_valid": valid,
+    }
 
 
 def test_totals_cover_the_life_before_the_end_of_the_interval():
@@ -62,6 +71,18 @@ def test_sources_are_the_newest_file_when_the_interval_is_empty():
 
 def test_a_summary_that_occurs_twice_counts_once():
     assert aggregate(cycle(12), cycle(12))["charge_ah"] == 2
+
+
+def test_a_cycle_that_is_in_a_partial_and_in_a_whole_log_counts_once():
+    partial = [cycle(3, "partial", cycle_count=1), cycle(4, "partial", cycle_count=2)]
+    whole = [cycle(3, "whole", cycle_count=1), cycle(4, "whole", cycle_count=2), cycle(5, "whole", cycle_count=3)]
+    row = aggregate(*partial, *whole)
+    assert row["charge_ah"] == pytest.approx(3 * whole[0]["charge_ah"])
+
+
+def test_cycles_at_the_same_time_with_other_charge_are_different_tests():
+    both = [cycle(3, "a", cycle_count=1), cycle(3, "b", cycle_count=1, charge_ah=1.7)]
+    assert aggregate(*both)["charge_ah"] == pytest.approx(both[0]["charge_ah"] + 1.7)
 
 
 def test_capacity_is_the_mean_of_the_newest_three_of_the_interval():
@@ -132,6 +153,7 @@ def test_newest_valid_spectrum_counts():
     rows = [spectrum(3, 0.01), spectrum(12, 0.02), spectrum(14, 0.9, valid=False), spectrum(21, 0.5)]
     row = aggregate(cycle(12), spectra=pd.DataFrame(rows, columns=list(SPECTRUM_COLUMNS)))
     assert row["ohmic_resistance_ohm"] == 0.02
+    assert (row["impedance_temperature_celsius"], row["circuit"]) == (32.0, "R0-p(R1,CPE1)")
     assert row["impedance_as_of"] == pd.Timestamp("2025-03-12", tz="UTC")
     assert row["spectra"] == 3
     assert row["as_of"] == pd.Timestamp("2025-03-14", tz="UTC")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from battery_pilot.electrochemistry.condition import Ratings
 from battery_pilot.electrochemistry.cycles import SUMMARY_COLUMNS, summarise_cycles
+from battery_pilot.electrochemistry.steps import pulses_by_cycle
 from battery_pilot.errors import AnalysisError
 
 RATINGS = Ratings(
@@ -114,6 +115,11 @@ def test_capacity_ends_with_the_interval_that_crosses_the_cut_off():
 
 def test_discharge_that_stops_before_the_cut_off_has_no_capacity():
     assert np.isnan(one(discharge().iloc[:5])["capacity_ah"])
+
+
+@pytest.mark.parametrize(("volt", "found"), [(3.0, True), (3.0002, True), (3.01, False)])
+def test_a_cycler_that_stops_at_the_cut_off_has_emptied_the_battery(volt, found):
+    assert np.isfinite(one(discharge(voltage_volt=[4.2, 4.2, 3.9, 3.6, 3.3, volt, 3.1]))["capacity_ah"]) == found
 
 
 def test_discharge_that_does_not_start_from_full_has_no_capacity():
@@ -328,6 +334,22 @@ def test_pulse_resistance_and_power_come_from_pulses_at_a_known_state_of_charge(
     assert cycle["power_at_20_percent_watt"] == pytest.approx(12, rel=0.05)
 
 
+def test_power_is_interpolated_between_the_pulses_beside_a_state_of_charge():
+    found = pd.DataFrame(
+        {
+            "cycle": [0, 0, 0, 1, 2],
+            "current_ampere": -1.0,
+            "resistance_ohm": 0.1,
+            "power_watt": [40.0, 20.0, 10.0, 7.0, 9.0],
+            "state_of_charge_percent": [84.0, 74.0, 26.0, 76.0, 69.0],
+        }
+    )
+    powers = pulses_by_cycle(found)
+    # 60 % of the way from 74 to 84 %; one pulse alone counts up to 5 % away.
+    assert powers["power_at_80_percent_watt"].tolist() == pytest.approx([32, 7, np.nan], nan_ok=True)
+    assert powers["power_at_20_percent_watt"].isna().all()
+
+
 def test_power_needs_the_empty_state_for_the_state_of_charge():
     table = hppc()
     cycle = one(table[table["voltage_volt"] >= 3.05])
@@ -465,7 +487,10 @@ def test_nasa_capacities_agree_with_the_stated_ones(nasa):
     # Against 4.1 V every discharge starts from full.
     capacities = nasa_capacities(nasa, 4.1)
     assert len(capacities) == 632
-    np.testing.assert_allclose(capacities["capacity_ah"], capacities["stated_ah"], rtol=1e-4)
+    error = (capacities["capacity_ah"] / capacities["stated_ah"] - 1).abs()
+    # One discharge has a row at 2.70016 V, which counts as empty; the authors took the next one.
+    assert (error > 1e-4).sum() <= 1
+    assert error.max() < 0.005
 
 
 def test_nasa_discharge_of_a_cell_that_was_not_full_has_no_capacity(nasa):

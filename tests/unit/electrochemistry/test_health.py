@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from battery_pilot.electrochemistry.condition import METRICS, Ratings
-from battery_pilot.electrochemistry.health import condition_from_aggregates
+from battery_pilot.electrochemistry.cycles import summarise_cycles
+from battery_pilot.electrochemistry.health import aggregate_cycles, condition_from_aggregates
 from battery_pilot.errors import AnalysisError
 
 NOW, EARLIER = datetime(2025, 3, 12, tzinfo=UTC), datetime(2025, 3, 2, tzinfo=UTC)
@@ -59,7 +60,9 @@ COMPLETE = {
     "dc_resistance_as_of": NOW,
     "dc_resistance_source_sha256": FILES,
     "first_dc_resistance_ohm": 0.08,
+    "first_dc_resistance_delay_second": 10.0,
     "first_dc_resistance_as_of": EARLIER,
+    "gap_second": 0.0,
     "retained_ah": 1.71,
     "storage_second": 2 * 30.4375 * 86400,
     "retained_as_of": NOW,
@@ -82,6 +85,14 @@ COMPLETE = {
     "ohmic_resistance_ohm": 0.02,
     "polarisation_resistance_ohm": 0.03,
     "ac_resistance_ohm": 0.04,
+    "polarisation_resistance_error_ohm": 0.002,
+    "ohmic_frequency_hertz": 812.4,
+    "trusted_minimum_hertz": 0.01,
+    "trusted_maximum_hertz": 1e4,
+    "circuit_aic": -1000.0,
+    "circuit": "L0-R0-p(R1,CPE1)",
+    "impedance_temperature_celsius": 25.0,
+    "impedance_state_of_charge_percent": 50.0,
 }
 
 EXPECTED = {
@@ -97,6 +108,10 @@ EXPECTED = {
     "ac_resistance_ohm": 0.04,
     "ohmic_resistance_ohm": 0.02,
     "polarisation_resistance_ohm": 0.03,
+    "ohmic_frequency_hertz": 812.4,
+    "trusted_minimum_hertz": 0.01,
+    "trusted_maximum_hertz": 10000.0,
+    "circuit_aic": -1000.0,
     "resistance_increase_percent": 20.0,
     "mean_temperature_celsius": 25.0,
     "time_above_idle_range_minute": 5.0,
@@ -156,6 +171,18 @@ def test_uncertainty_follows_the_standard_error():
     single = condition(capacity_error_ah=np.nan, capacity_error_wh=np.nan, capacity_measurements=1).values
     assert single["remaining_capacity_ah"].uncertainty is None
     assert single["remaining_capacity_ah"].method == "full discharge"
+
+
+def test_an_impedance_tells_its_definition_frequency_temperature_and_state_of_charge():
+    values = condition().values
+    where = ", at 25 °C, at 50 % state of charge, valid from 0.01 to 1e+04 Hz"
+    assert values["ac_resistance_ohm"].method == f"impedance spectrum, real part at 1 kHz{where}"
+    assert values["ohmic_resistance_ohm"].method == f"impedance spectrum, high-frequency intercept at 812 Hz{where}"
+    assert values["polarisation_resistance_ohm"].method == f"impedance spectrum, arcs of L0-R0-p(R1,CPE1){where}"
+    assert values["polarisation_resistance_ohm"].uncertainty == 0.002
+    unknown = dict.fromkeys(("ohmic_frequency_hertz", "impedance_temperature_celsius", "trusted_minimum_hertz"))
+    fitted = condition(**unknown, impedance_state_of_charge_percent=None).values["ohmic_resistance_ohm"]
+    assert fitted.method == "impedance spectrum, series resistance of L0-R0-p(R1,CPE1)"
 
 
 @given(st.floats(0.1, 1000))
@@ -229,6 +256,60 @@ def test_times_are_utc_to_the_microsecond():
 def test_a_battery_without_any_time_is_refused():
     with pytest.raises(AnalysisError, match="aggregates of battery cell: battery_id and as_of must be known"):
         condition(as_of=None)
+
+
+def test_resistances_after_unlike_delays_are_not_compared():
+    ratings = RATINGS.model_copy(update={"initial_cell_resistance_ohm": None})
+    result = condition(ratings, first_dc_resistance_delay_second=1.0)
+    assert (
+        result.absent["resistance_increase_percent"] == "the first resistance, 1 s after the step, is not comparable"
+    )
+    assert condition(ratings).values["resistance_increase_percent"].value == 50
+
+
+def test_gaps_in_the_logs_are_told_with_the_throughput():
+    method = condition(gap_second=9000.0).values["capacity_throughput_ah"].method
+    assert method == "integration of current, without 2.5 h of gaps in the logs"
+
+
+def test_a_log_gives_the_condition_that_one_calculates_by_hand():
+    """One log with several traps: leakage at rest, temperature missing in a part, shuffled rows."""
+    # Charge 2 A at 4.1 V for an hour and 0.3 A at 4.2 V, rest with 1 mA of leakage, discharge 2 A at 3.7 V to 2.6 V.
+    program = [(2.0, 4.1)] * 61 + [(0.3, 4.2)] + [(-0.001, 4.15)] * 10 + [(-2.0, 3.7)] * 57 + [(-2.0, 2.6)]
+    ampere, volt = np.array(program).T
+    time = 60.0 * np.arange(ampere.size)
+    log = pd.DataFrame(
+        {
+            "battery_id": "cell",
+            "source_sha256": "a" * 64,
+            "measured_at": pd.Timestamp(EARLIER) + pd.to_timedelta(time, unit="s"),
+            "test_time_second": time,
+            "voltage_volt": volt,
+            "current_ampere": ampere,
+            "temperature_t1_celsius": np.where(time < 3600, 45.0, np.nan),
+        }
+    ).sample(frac=1, random_state=0)
+    table = aggregate_cycles(summarise_cycles(log, RATINGS), EARLIER, NOW)
+    result = condition_from_aggregates(table.iloc[0].to_dict(), RATINGS)
+    values = {name: one.value for name, one in result.values.items()}
+    # Trapezoids: 60 intervals of 2 A, one from 2 to 0.3 A, one that falls through zero; then 9 of leakage.
+    charged = (60 * 2 + 1.15 + 0.3 * (0.3 / 0.301) / 2) / 60
+    # From leakage to 2 A, then 56 intervals of 2 A and the one that crosses the minimum voltage.
+    capacity = ((0.001 + 2) / 2 + 57 * 2) / 60
+    leaked = (9 * 0.001 + 0.001 * (0.001 / 0.301) / 2) / 60
+    delivered_wh = ((0.00415 + 7.4) / 2 + 56 * 7.4 + (7.4 + 5.2) / 2) / 60
+    assert values["remaining_capacity_ah"] == pytest.approx(capacity, rel=1e-5)
+    assert values["capacity_fade_percent"] == pytest.approx(100 * (1 - capacity / 2), rel=1e-4)
+    assert values["remaining_energy_kwh"] == pytest.approx(delivered_wh / 1000, rel=1e-5)
+    assert values["state_of_certified_energy_percent"] == pytest.approx(delivered_wh / 0.08, rel=1e-5)
+    assert values["capacity_throughput_ah"] == pytest.approx(charged + leaked + capacity, rel=1e-5)
+    assert values["full_equivalent_cycles"] == pytest.approx((charged + leaked + capacity) / 4, rel=1e-5)
+    # 59 minutes with a temperature at both ends, above 40 °C while charging.
+    assert values["time_above_idle_range_minute"] == values["charging_time_above_idle_range_minute"] == 59
+    assert (values["deep_discharge_events"], values["overcharge_events"]) == (0, 0)
+    assert result.values["remaining_capacity_ah"].source_sha256 == ("a" * 64,)
+    assert "round_trip_efficiency_percent" in result.absent
+    assert "self_discharge_percent_per_month" in result.absent
 
 
 def test_power_fade_falls_back_to_20_percent_charge():

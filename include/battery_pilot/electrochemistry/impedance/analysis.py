@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from battery_pilot.electrochemistry.impedance.fit import fit_circuit
+from battery_pilot.electrochemistry.impedance.fit import FitOptions, fit_circuit
 from battery_pilot.electrochemistry.impedance.kramers_kronig import KramersKronig, linear_kramers_kronig
 from battery_pilot.electrochemistry.impedance.spectrum import Complexes, Floats, checked_spectrum
 from battery_pilot.electrochemistry.impedance.starts import zero_crossing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 AC_FREQUENCY_HERTZ = 1000.0
 """Where the AC resistance of a cell is taken (IEC 61960-3, clause on AC internal resistance)."""
+
+CROSSING, FITTED = "zero crossing", "fitted series resistance"
+"""How an ohmic resistance is found: interpolated, or by the fit where a spectrum ends before the axis."""
 
 MAXIMUM_RELATIVE_RMSE = 0.05
 """A circuit that fits worse than this says nothing about the cell's resistances."""
@@ -33,10 +36,12 @@ class SpectrumAnalysis:
     :param validity: Kramers-Kronig test.
     :param fit: the fitted circuit.
     :param ohmic_resistance_ohm: real impedance where the spectrum crosses the real axis at high frequency.
-    :param ohmic_resistance_method: ``zero crossing`` (interpolated) or ``fitted series resistance`` (spectra that end
-        before the axis).
+    :param ohmic_resistance_method: :data:`CROSSING` or :data:`FITTED`.
     :param ohmic_frequency_hertz: where the spectrum crosses the axis, interpolated; ``None`` for a fitted resistance.
+    :param ohmic_resistance_error_ohm: standard error of a fitted resistance; ``None`` for an interpolated one.
     :param polarisation_resistance_ohm: sum of the resistances of the fitted arcs.
+    :param polarisation_resistance_error_ohm: its standard error, with the correlation of the resistances; ``None`` where
+        the spectrum does not determine all of them.
     :param ac_resistance_ohm: real impedance at 1 kHz, interpolated in the logarithm of the frequency.
     :param absent: name of each resistance that is ``None`` to the reason.
     """
@@ -46,13 +51,18 @@ class SpectrumAnalysis:
     ohmic_resistance_ohm: float | None
     ohmic_resistance_method: str | None
     ohmic_frequency_hertz: float | None
+    ohmic_resistance_error_ohm: float | None
     polarisation_resistance_ohm: float | None
+    polarisation_resistance_error_ohm: float | None
     ac_resistance_ohm: float | None
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
 def analyse_spectrum(
-    frequency_hertz: ArrayLike, impedance_ohm: ArrayLike, circuit: str | None = None
+    frequency_hertz: ArrayLike,
+    impedance_ohm: ArrayLike,
+    circuit: str | Sequence[str] | None = None,
+    **options: Unpack[FitOptions],
 ) -> SpectrumAnalysis:
     """Test a spectrum, fit a circuit and read off the resistances.
 
@@ -60,13 +70,15 @@ def analyse_spectrum(
 
     :param frequency_hertz: frequencies, shape (n,), Hz, n at least 8, in any order.
     :param impedance_ohm: complex impedance, shape (n,), ohm, imaginary part with its sign.
-    :param circuit: a circuit string; ``None`` picks one.
+    :param circuit: a circuit string, or several to choose from; ``None`` picks one.
+    :param options: see :class:`~battery_pilot.electrochemistry.impedance.fit.FitOptions`.
     :raises AnalysisError: too few points, non-finite values, or a circuit too large for the spectrum.
     :raises CircuitError: the circuit string cannot be parsed.
+    :raises InputError: an option does not suit the circuit.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
     validity = linear_kramers_kronig(frequency, impedance)
-    return concluded(frequency, impedance, validity, fit_circuit(frequency, impedance, circuit))
+    return concluded(frequency, impedance, validity, fit_circuit(frequency, impedance, circuit, **options))
 
 
 def concluded(frequency: Floats, impedance: Complexes, validity: KramersKronig, fit: CircuitFit) -> SpectrumAnalysis:
@@ -91,7 +103,9 @@ def concluded(frequency: Floats, impedance: Complexes, validity: KramersKronig, 
         ohmic_resistance_ohm=ohmic,
         ohmic_resistance_method=method,
         ohmic_frequency_hertz=crossing_hertz,
+        ohmic_resistance_error_ohm=_error(fit, fit.series_resistances) if method == FITTED else None,
         polarisation_resistance_ohm=polarisation,
+        polarisation_resistance_error_ohm=None if polarisation is None else _error(fit, fit.arc_resistances),
         ac_resistance_ohm=ac,
         absent=absent,
     )
@@ -120,7 +134,9 @@ def to_json(analysis: SpectrumAnalysis) -> dict[str, object]:
         "ohmic_resistance_ohm": analysis.ohmic_resistance_ohm,
         "ohmic_resistance_method": analysis.ohmic_resistance_method,
         "ohmic_frequency_hertz": analysis.ohmic_frequency_hertz,
+        "ohmic_resistance_error_ohm": analysis.ohmic_resistance_error_ohm,
         "polarisation_resistance_ohm": analysis.polarisation_resistance_ohm,
+        "polarisation_resistance_error_ohm": analysis.polarisation_resistance_error_ohm,
         "ac_resistance_ohm": analysis.ac_resistance_ohm,
         "absent": dict(analysis.absent),
     }
@@ -131,10 +147,10 @@ def _ohmic(frequency: Floats, impedance: Complexes, fit: CircuitFit) -> tuple[fl
     crossing = zero_crossing(frequency, impedance)
     if crossing is not None:
         resistance, crossing_hertz = crossing
-        return resistance, "zero crossing", crossing_hertz
+        return resistance, CROSSING, crossing_hertz
     series = [fit.parameters[name].value for name in fit.series_resistances]
     if series and fit.relative_rmse <= MAXIMUM_RELATIVE_RMSE:
-        return sum(series), "fitted series resistance", None
+        return sum(series), FITTED, None
     return None, None, None
 
 
@@ -144,6 +160,14 @@ def _polarisation(fit: CircuitFit) -> float | None:
     if not arcs or fit.relative_rmse > MAXIMUM_RELATIVE_RMSE:
         return None
     return sum(arcs)
+
+
+def _error(fit: CircuitFit, names: tuple[str, ...]) -> float | None:
+    """Return the standard error of the sum of some parameters, ``None`` where one of them has none."""
+    errors = np.array([fit.parameters[name].standard_error or np.nan for name in names])
+    places = [list(fit.parameters).index(name) for name in names]
+    variance = float(errors @ fit.correlation[np.ix_(places, places)] @ errors)
+    return float(np.sqrt(variance)) if variance > 0 else None
 
 
 def _real_at(wanted_hertz: float, frequency: Floats, impedance: Complexes) -> float | None:

@@ -15,7 +15,7 @@ Times Deconvolution", Electrochimica Acta 184 (2015) 483-499, doi:10.1016/j.elec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -25,9 +25,8 @@ from scipy.signal import find_peaks
 from battery_pilot.electrochemistry.impedance.spectrum import (
     Complexes,
     Floats,
-    checked_spectra,
     checked_spectrum,
-    usable,
+    usable_spectra,
 )
 from battery_pilot.errors import AnalysisError
 
@@ -118,42 +117,40 @@ class RelaxationTimes:
     warnings: tuple[str, ...]
 
 
+class Inversion(TypedDict, total=False):
+    """How a distribution is found.
+
+    ``regularisation`` is the weight of the penalty, greater than 0, usually 1e-6..1: small values resolve close
+    processes, large ones suppress noise; without it, the one of :data:`LADDER` with the least error in generalised
+    cross-validation is taken, or a larger one that is not clearly worse. ``derivative`` is the order of the derivative of
+    gamma that is penalised (default 2). ``add_capacitance`` is for the blocking end of a cell's spectrum,
+    ``add_inductance`` for leads; both default to true.
+    """
+
+    regularisation: float | None
+    derivative: Literal[1, 2]
+    add_capacitance: bool
+    add_inductance: bool
+
+
 def relaxation_times(
-    frequency_hertz: ArrayLike,
-    impedance_ohm: ArrayLike,
-    *,
-    regularisation: float | None = None,
-    derivative: Literal[1, 2] = 2,
-    add_capacitance: bool = True,
-    add_inductance: bool = True,
+    frequency_hertz: ArrayLike, impedance_ohm: ArrayLike, **options: Unpack[Inversion]
 ) -> RelaxationTimes:
     """Return the distribution of relaxation times of one spectrum.
 
     :param frequency_hertz: frequencies, shape (n,), Hz, in any order.
     :param impedance_ohm: complex impedance, shape (n,), ohm, the imaginary part with its sign.
-    :param regularisation: weight of the penalty, greater than 0, usually 1e-6..1: small values resolve close processes,
-        large ones suppress noise. ``None`` takes the one of :data:`LADDER` with the least error in generalised
-        cross-validation, or a larger one that is not clearly worse.
-    :param derivative: order of the derivative of gamma that is penalised.
-    :param add_capacitance: add a series capacitance, for the blocking end of a cell's spectrum.
-    :param add_inductance: add a series inductance (leads).
+    :param options: see :class:`Inversion`.
     :raises AnalysisError: the spectrum is unusable (see
         :func:`~battery_pilot.electrochemistry.impedance.spectrum.checked_spectrum`) or spans less than
         :data:`MINIMUM_DECADES`, or the regularisation is not above 0.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    model = _Model(frequency, _ladder(regularisation), derivative, add_capacitance, add_inductance)
-    return _distribution(model, impedance)
+    return _distribution(_Model(frequency, **options), impedance)
 
 
 def relaxation_times_batch(
-    frequency_hertz: ArrayLike,
-    impedance_ohm: ArrayLike,
-    *,
-    regularisation: float | None = None,
-    derivative: Literal[1, 2] = 2,
-    add_capacitance: bool = True,
-    add_inductance: bool = True,
+    frequency_hertz: ArrayLike, impedance_ohm: ArrayLike, **options: Unpack[Inversion]
 ) -> list[RelaxationTimes]:
     """Return the distributions of many spectra of one frequency grid, which share the matrices.
 
@@ -164,13 +161,8 @@ def relaxation_times_batch(
     :return: one distribution per row.
     :raises AnalysisError: a spectrum or the grid is unusable, see :func:`relaxation_times`.
     """
-    frequency, impedance = checked_spectra(frequency_hertz, impedance_ohm)
-    bad = ~usable(impedance)
-    if bad.any():
-        raise AnalysisError(
-            f"spectra: row {int(np.argmax(bad)) + 1} of {bad.size} holds a value that is zero or not finite; remove it"
-        )
-    model = _Model(frequency, _ladder(regularisation), derivative, add_capacitance, add_inductance)
+    frequency, impedance = usable_spectra(frequency_hertz, impedance_ohm)
+    model = _Model(frequency, **options)
     return [_distribution(model, row) for row in impedance]
 
 
@@ -212,10 +204,10 @@ class _Model:
     def __init__(
         self,
         frequency: Floats,
-        ladder: Sequence[float],
-        derivative: int,
-        add_capacitance: bool,
-        add_inductance: bool,
+        regularisation: float | None = None,
+        derivative: int = 2,
+        add_capacitance: bool = True,
+        add_inductance: bool = True,
     ) -> None:
         decades = float(np.log10(frequency[0] / frequency[-1]))
         if decades < MINIMUM_DECADES:
@@ -232,7 +224,7 @@ class _Model:
         inductance = 1j * self.omega / self.omega[0] * add_inductance
         capacitance = self.omega[-1] / (1j * self.omega) * add_capacitance
         self.matrix = np.column_stack([self._relaxations(), resistance, inductance, capacitance])
-        self.ladder = ladder
+        self.ladder = _ladder(regularisation)
         self.penalty = self._penalty(derivative)
 
     def _relaxations(self) -> Complexes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import numpy as np
 
@@ -20,9 +20,8 @@ from battery_pilot.electrochemistry.impedance.least_squares import Minimum, Mode
 from battery_pilot.electrochemistry.impedance.spectrum import (
     Complexes,
     Floats,
-    checked_spectra,
     checked_spectrum,
-    usable,
+    usable_spectra,
 )
 from battery_pilot.electrochemistry.impedance.starts import bounds as natural_bounds
 from battery_pilot.electrochemistry.impedance.starts import starting_points
@@ -114,15 +113,26 @@ class _Solution:
         return akaike(self.minimum.cost, 2 * points, self.unknowns.count)
 
 
+class FitOptions(TypedDict, total=False):
+    """What is known of a circuit's parameters beforehand, by name, and what a residual counts.
+
+    ``fixed`` holds values of parameters that are known, such as ``{"R0": 0.01}``; ``shared`` groups of parameters with
+    one common value, such as ``[("CPE1_alpha", "CPE2_alpha")]``; ``bounds`` lowest and highest value of parameters, where
+    0 and infinity leave that end to the spectrum; ``weighting`` is ``modulus`` (relative errors) or ``unit`` (errors in
+    ohm).
+    """
+
+    fixed: Mapping[str, float]
+    shared: Iterable[Iterable[str]]
+    bounds: Mapping[str, tuple[float, float]]
+    weighting: Weighting
+
+
 def fit_circuit(
     frequency_hertz: ArrayLike,
     impedance_ohm: ArrayLike,
     circuit: str | Sequence[str] | None = None,
-    *,
-    fixed: Mapping[str, float] | None = None,
-    shared: Iterable[Iterable[str]] = (),
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    weighting: Weighting = "modulus",
+    **options: Unpack[FitOptions],
 ) -> CircuitFit:
     """Fit a circuit, or the best of several by Akaike's information criterion.
 
@@ -130,28 +140,20 @@ def fit_circuit(
     :param impedance_ohm: complex impedance, shape (f,), ohm.
     :param circuit: a circuit string, or several to choose from; ``None`` chooses from :data:`CANDIDATES`, with an
         inductance where the spectrum needs one.
-    :param fixed: values of parameters that are known, by name, such as ``{"R0": 0.01}``.
-    :param shared: groups of parameters with one common value, such as ``[("CPE1_alpha", "CPE2_alpha")]``.
-    :param bounds: lowest and highest value of parameters, by name; 0 and infinity leave that end to the spectrum.
-    :param weighting: ``modulus`` (relative errors) or ``unit`` (errors in ohm).
+    :param options: see :class:`FitOptions`.
     :raises CircuitError: a string cannot be parsed.
     :raises InputError: a restriction does not suit a circuit.
     :raises AnalysisError: the spectrum is unusable or has too few points for the circuit.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    problem = _problem(frequency, impedance[None], restrictions(fixed, shared, bounds), weighting)
-    return _fits(problem, circuit, np.asarray(frequency_hertz, dtype=np.float64))[0]
+    return _all_fits(frequency_hertz, frequency, impedance[None], circuit, options)[0]
 
 
 def fit_circuits(
     frequency_hertz: ArrayLike,
     impedance_ohm: ArrayLike,
     circuit: str | Sequence[str] | None = None,
-    *,
-    fixed: Mapping[str, float] | None = None,
-    shared: Iterable[Iterable[str]] = (),
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    weighting: Weighting = "modulus",
+    **options: Unpack[FitOptions],
 ) -> list[CircuitFit]:
     """Fit many spectra of one frequency grid together; the parameters are those of :func:`fit_circuit`.
 
@@ -159,17 +161,25 @@ def fit_circuits(
     :return: one fit per row.
     :raises AnalysisError: a spectrum is unusable, or the grid has too few points for the circuit.
     """
-    frequency, impedance = checked_spectra(frequency_hertz, impedance_ohm)
-    bad = ~usable(impedance)
-    if bad.any():
-        raise AnalysisError(
-            f"spectra: row {int(np.argmax(bad)) + 1} of {bad.size} holds a value that is not finite or no impedance of a cell; remove it"
-        )
-    chosen = restrictions(fixed, shared, bounds)
+    frequency, impedance = usable_spectra(frequency_hertz, impedance_ohm)
+    return _all_fits(frequency_hertz, frequency, impedance, circuit, options)
+
+
+def _all_fits(
+    frequency_hertz: ArrayLike,
+    frequency: Floats,
+    impedance: Complexes,
+    circuit: str | Sequence[str] | None,
+    options: FitOptions,
+) -> list[CircuitFit]:
+    """Fit checked spectra, some dozen at a time."""
+    chosen = restrictions(options.get("fixed"), options.get("shared", ()), options.get("bounds"))
     as_given = np.asarray(frequency_hertz, dtype=np.float64)
     found: list[CircuitFit] = []
     for first in range(0, impedance.shape[0], SPECTRA_AT_ONCE):
-        part = _problem(frequency, impedance[first : first + SPECTRA_AT_ONCE], chosen, weighting)
+        part = _problem(
+            frequency, impedance[first : first + SPECTRA_AT_ONCE], chosen, options.get("weighting", "modulus")
+        )
         found += _fits(part, circuit, as_given)
     return found
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 
@@ -68,15 +68,25 @@ class KramersKronig:
     trusted_hertz: tuple[float, float] | None
 
 
+class SearchOptions(TypedDict, total=False):
+    """How the number M of RC elements is found, and what stands in series with them.
+
+    ``mu_threshold``, 0..1, ends the search (default 0.85, as the paper proposes). ``minimum_elements`` is where M starts
+    (default :data:`ELEMENTS_PER_DECADE`; 1 for the paper's search) and ``maximum_elements`` its upper limit (default 50;
+    the number of points and :data:`MOST_ELEMENTS_PER_DECADE` limit it too). ``add_capacitance`` is for spectra whose
+    imaginary part does not return to zero at low frequency (cells do not), ``add_inductance`` for leads; both default to
+    true.
+    """
+
+    mu_threshold: float
+    minimum_elements: int | None
+    maximum_elements: int
+    add_capacitance: bool
+    add_inductance: bool
+
+
 def linear_kramers_kronig(
-    frequency_hertz: ArrayLike,
-    impedance_ohm: ArrayLike,
-    *,
-    mu_threshold: float = 0.85,
-    minimum_elements: int | None = None,
-    maximum_elements: int = 50,
-    add_capacitance: bool = True,
-    add_inductance: bool = True,
+    frequency_hertz: ArrayLike, impedance_ohm: ArrayLike, **options: Unpack[SearchOptions]
 ) -> KramersKronig:
     """Test a spectrum after Schoenleber, by a linear fit of M RC elements that satisfy the relations by construction.
 
@@ -86,28 +96,15 @@ def linear_kramers_kronig(
 
     :param frequency_hertz: frequencies, shape (f,), Hz, in any order.
     :param impedance_ohm: complex impedance, shape (f,), ohm.
-    :param mu_threshold: where to stop, 0..1; the paper proposes 0.85.
-    :param minimum_elements: where M starts; ``None`` for :data:`ELEMENTS_PER_DECADE`, 1 for the paper's search.
-    :param maximum_elements: upper limit of M; the number of points and :data:`MOST_ELEMENTS_PER_DECADE` limit it too.
-    :param add_capacitance: add a series capacitance, for spectra whose imaginary part does not return to zero at low
-        frequency (cells do not).
-    :param add_inductance: add a series inductance (leads).
+    :param options: see :class:`SearchOptions`.
     :raises AnalysisError: see :func:`~battery_pilot.electrochemistry.impedance.spectrum.checked_spectrum`.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    extras = (add_capacitance, add_inductance)
-    return _search(frequency, impedance[None], mu_threshold, minimum_elements, maximum_elements, extras)[0]
+    return _search(frequency, impedance[None], **options)[0]
 
 
 def linear_kramers_kronig_batch(
-    frequency_hertz: ArrayLike,
-    impedance_ohm: ArrayLike,
-    *,
-    mu_threshold: float = 0.85,
-    minimum_elements: int | None = None,
-    maximum_elements: int = 50,
-    add_capacitance: bool = True,
-    add_inductance: bool = True,
+    frequency_hertz: ArrayLike, impedance_ohm: ArrayLike, **options: Unpack[SearchOptions]
 ) -> list[KramersKronig]:
     """Test many spectra of one frequency grid at once; the results are those of :func:`linear_kramers_kronig`.
 
@@ -116,8 +113,7 @@ def linear_kramers_kronig_batch(
     :raises AnalysisError: the shapes do not belong together or the frequencies are unusable.
     """
     frequency, impedance = checked_spectra(frequency_hertz, impedance_ohm)
-    extras = (add_capacitance, add_inductance)
-    return _search(frequency, impedance, mu_threshold, minimum_elements, maximum_elements, extras)
+    return _search(frequency, impedance, **options)
 
 
 def fixed_kramers_kronig(
@@ -136,20 +132,21 @@ def fixed_kramers_kronig(
     :raises AnalysisError: see :func:`~battery_pilot.electrochemistry.impedance.spectrum.checked_spectrum`.
     """
     frequency, impedance = checked_spectrum(frequency_hertz, impedance_ohm)
-    extras = (add_capacitance, add_inductance)
     count = frequency.size if elements is None else elements
-    return _search(frequency, impedance[None], -np.inf, count, count, extras)[0]
+    return _search(frequency, impedance[None], -np.inf, count, count, add_capacitance, add_inductance)[0]
 
 
 def _search(
     frequency: Floats,
     impedance: Complexes,
-    mu_threshold: float,
-    minimum_elements: int | None,
-    maximum_elements: int,
-    extras: tuple[bool, bool],
+    mu_threshold: float = 0.85,
+    minimum_elements: int | None = None,
+    maximum_elements: int = 50,
+    add_capacitance: bool = True,
+    add_inductance: bool = True,
 ) -> list[KramersKronig]:
     """Raise M for each spectrum until its ``mu`` falls to the threshold."""
+    extras = (add_capacitance, add_inductance)
     decades = float(np.log10(frequency[0] / frequency[-1]))
     # An underdetermined fit has zero residuals and proves nothing: keep fewer unknowns than points.
     limit = min(frequency.size - 1 - sum(extras), max(1, round(MOST_ELEMENTS_PER_DECADE * decades)))

@@ -66,6 +66,21 @@ def checked_spectra(frequency_hertz: ArrayLike, impedance_ohm: ArrayLike) -> tup
     return frequency[order], impedance[:, order]
 
 
+def usable_spectra(frequency_hertz: ArrayLike, impedance_ohm: ArrayLike) -> tuple[Floats, Complexes]:
+    """Return what :func:`checked_spectra` does, where every spectrum must be :func:`usable`.
+
+    :raises AnalysisError: also for the first spectrum that is not.
+    """
+    frequency, impedance = checked_spectra(frequency_hertz, impedance_ohm)
+    bad = ~usable(impedance)
+    if bad.any():
+        raise AnalysisError(
+            f"spectra: row {int(np.argmax(bad)) + 1} of {bad.size} holds a value that is not finite or no impedance of a "
+            "cell; remove it"
+        )
+    return frequency, impedance
+
+
 def usable(impedance: Complexes) -> NDArray[np.bool_]:
     """Tell which rows of impedances, shape (n, f), are finite and within :data:`MODULUS_OHM`."""
     modulus = np.abs(impedance)

@@ -152,7 +152,7 @@ def test_many_spectra_give_what_each_gives_alone():
 def test_the_spoiled_one_of_many_spectra_is_named():
     impedances = np.array([arcs(0.9)] * 3)
     impedances[1, 4] = np.nan
-    with pytest.raises(AnalysisError, match="row 2 of 3 holds a value that is zero or not finite"):
+    with pytest.raises(AnalysisError, match="row 2 of 3 holds a value that is not finite"):
         relaxation_times_batch(FREQUENCY, impedances)
 
 

@@ -59,6 +59,18 @@ def test_capacitive_spectrum_takes_the_ohmic_resistance_from_the_fit():
     assert analysis.ohmic_resistance_ohm == pytest.approx(0.02, rel=1e-3)
 
 
+def test_errors_of_the_resistances_are_those_of_repeated_measurements():
+    frequency, impedance = spectrum(500)
+    random = np.random.default_rng(0)
+    noisy = [impedance * (1 + 0.002 * (random.normal(size=60) + 1j * random.normal(size=60))) for _ in range(60)]
+    found = [analyse_spectrum(frequency, one, CIRCUIT, fixed={"L0": 2e-7}) for one in noisy]
+    for name in ("ohmic_resistance", "polarisation_resistance"):
+        spread = np.std([getattr(one, f"{name}_ohm") for one in found])
+        stated = np.median([getattr(one, f"{name}_error_ohm") for one in found])
+        assert stated == pytest.approx(spread, rel=0.35), name
+    assert analyse_spectrum(*spectrum(2e4), CIRCUIT).ohmic_resistance_error_ohm is None
+
+
 def test_a_bad_fit_gives_no_resistances():
     frequency, impedance = spectrum(500)
     analysis = analyse_spectrum(frequency, impedance, "R0-C1")
