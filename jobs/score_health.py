@@ -1,4 +1,4 @@
-"""Score the newest check-up of every battery with the current health model, and test it on batteries that it never saw.
+"""Score the newest check-up of every battery with the released models, and test the health model on unseen batteries.
 
     spark-submit jobs/score_health.py --history HISTORY --models MODELS --output PREDICTIONS --result RESULT.json
 
@@ -8,19 +8,19 @@ The predictions go to the Parquet folder OUTPUT and, one JSON object a line, to 
 from __future__ import annotations
 
 import sys
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import remaining_life
 from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import date_format
 from spark_session import job_parser, read_parquet, run_job
 
 from battery_pilot.errors import InputError
 from battery_pilot.lake import write_lines
 from battery_pilot.learning import evaluation, features, model_store, training
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,33 +53,44 @@ def score(spark: SparkSession, history: Path, models: Path, output: Path, horizo
 
     :raises TerminalError: if there is no model or the history cannot be used.
     """
-    card = model_store.current_card(models)
-    model = load(models / card.version, card)
     read_parquet(spark, history, features.HISTORY_COLUMNS).createOrReplaceTempView("history")
     found = spark.sql(features.history_summary_sql("history")).first()
     training.refuse_repeated(found.repeated_battery, history)
-    predicted = model.transform(checkups_to_score(spark, models / card.version)).cache()
-    predicted.createOrReplaceTempView("predicted")
-    try:
-        lines, count = write_predictions(
-            spark.sql(evaluation.predictions_sql("predicted", card.interval, horizon_days, card.version)), output
-        )
-        errors = spark.sql(evaluation.evaluation_sql("predicted", card.interval)).first().asDict()
-        missing = predicted.selectExpr(features.missing_sql(card.features, "days_to_next IS NULL")).first()[0]
-    finally:
-        predicted.unpersist()
-    if not errors["count"]:
-        errors["reason"] = "no battery outside the training set has two check-ups or more"
+    spark.sql(features.features_sql("history")).createOrReplaceTempView("features")
+    life = remaining_life.predictions(spark, models)
+    if life is not None and not model_store.is_released(models):
+        health, told = None, {"model_version": None, "reason": "no model of the next state of health is released"}
+    else:
+        health, told = score_health(spark, models, horizon_days)
+    tables = [table for table in (health, life and life[0]) if table is not None]
+    lines, count = write_predictions(reduce(DataFrame.unionAll, tables).sort("battery_id", "metric"), output)
     return {
-        "model_version": card.version,
         "horizon_days": horizon_days,
         "predictions": count,
+        "remaining_life_model_version": life and life[1],
         "ignored_rows": found.ignored_rows,
-        "imputed": {name: number for name, number in missing.items() if number},
-        **errors,
+        **told,
         "output": str(output),
         "lines": str(lines),
     }
+
+
+def score_health(spark: SparkSession, models: Path, horizon_days: float) -> tuple[DataFrame, dict[str, Any]]:
+    """Return the predictions of the next state of health and what is told about their model."""
+    card = model_store.current_card(models, model_store.ModelCard)
+    model = load(models / card.version, card)
+    predicted = model.transform(checkups_to_score(spark, models / card.version)).localCheckpoint()
+    predicted.createOrReplaceTempView("predicted")
+    errors = spark.sql(evaluation.evaluation_sql("predicted", card.interval)).first().asDict()
+    missing = predicted.selectExpr(features.missing_sql(card.features, "days_to_next IS NULL")).first()[0]
+    if not errors["count"]:
+        errors["reason"] = "no battery outside the training set has two check-ups or more"
+    told = {
+        "model_version": card.version,
+        "imputed": {name: number for name, number in missing.items() if number},
+        **errors,
+    }
+    return spark.sql(evaluation.predictions_sql("predicted", card.interval, horizon_days, card.version)), told
 
 
 def load(folder: Path, card: model_store.ModelCard) -> PipelineModel:
@@ -97,7 +108,6 @@ def load(folder: Path, card: model_store.ModelCard) -> PipelineModel:
 
 def checkups_to_score(spark: SparkSession, model_folder: Path) -> DataFrame:
     """Return every battery's newest check-up and, of batteries that the model never saw, the earlier ones too."""
-    spark.sql(features.features_sql("history")).createOrReplaceTempView("features")
     spark.sql(features.next_checkup_sql("features")).createOrReplaceTempView("checkups")
     spark.read.parquet(str(model_folder / model_store.TRAINING_BATTERIES)).createOrReplaceTempView(
         "training_batteries"

@@ -1,11 +1,14 @@
-"""Train the health model: the state of health at a battery's next check-up, from its own past.
+"""Train the health model: the state of health at a battery's next check-up and its remaining life, from its own past.
 
     spark-submit jobs/train_health_model.py --history HISTORY --models MODELS --result RESULT.json
 
 Batteries, not check-ups, are split into training and test set. The model is published with the errors that it made on the
-test set. It is released, which means used for scoring, only if it beats the last known value and the linear fade there;
-otherwise the model that was released before stays, or none. The same history gives the same version; then nothing is
-written again.
+test set. It is released, which means used for scoring, only if it beats the last known value and the linear fade there
+and if, battery by battery, that is more than luck; otherwise the model that was released before stays, or none. The same
+history gives the same version; then nothing is written again.
+
+The remaining useful life is a model of its own in the same run, from the batteries that have reached the end of life; see
+``remaining_life.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import remaining_life
 from pyspark import inheritable_thread_target
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.feature import Imputer, StandardScaler, VectorAssembler
@@ -26,7 +30,9 @@ from pyspark.sql.functions import lit
 from spark_session import job_parser, read_parquet, run_job
 
 from battery_pilot.learning import card_page, evaluation, features, model_store, split, training
+from battery_pilot.learning.comparison import Comparison, compare
 from battery_pilot.learning.health_card import write_health_card
+from battery_pilot.learning.remaining_life import END_OF_LIFE_PERCENT
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +50,22 @@ def main(argv: list[str] | None = None) -> int:
         "--models", type=Path, required=True, help="folder for models, seen by driver and workers alike"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another split by battery (default: 0)")
-    arguments = parser.parse_args(argv)
-    return run_job(
-        "train_health_model",
-        arguments.result,
-        lambda spark: train(spark, arguments.history, arguments.models, arguments.seed),
+    parser.add_argument(
+        "--end-of-life-percent",
+        type=float,
+        default=END_OF_LIFE_PERCENT,
+        help="state of health at which a useful life ends, %% of the rated capacity (default: 80)",
     )
+    arguments = parser.parse_args(argv)
+    if not 0 < arguments.end_of_life_percent < 100:
+        parser.error("--end-of-life-percent: expected a number above 0 and below 100")
+
+    def work(spark: SparkSession) -> dict[str, Any]:
+        health = train(spark, arguments.history, arguments.models, arguments.seed)
+        life = remaining_life.train(spark, arguments.models, arguments.end_of_life_percent, arguments.seed)
+        return health | {"remaining_life": life}
+
+    return run_job("train_health_model", arguments.result, work)
 
 
 def train(spark: SparkSession, history: Path, models: Path, seed: int) -> dict[str, Any]:
@@ -68,12 +84,12 @@ def train(spark: SparkSession, history: Path, models: Path, seed: int) -> dict[s
     pairs.createOrReplaceTempView("pairs")
     summary = spark.sql(training.pairs_summary_sql("pairs")).first()
     version = model_store.model_version(summary.digest, training.training_parameters(seed))
-    card = model_store.read_card(models, version)
+    card = model_store.read_card(models, version, model_store.ModelCard)
     reused = card is not None
     if card is None:
         card, model = fit(spark, pairs, sizes, summary, version, seed)
         model_store.publish(models, card, lambda folder: save(spark, model, pairs, card, folder))
-    released = card.metrics.beats_baselines
+    released = card.is_good_enough
     if released:
         model_store.set_current(models, version)
     else:
@@ -83,6 +99,7 @@ def train(spark: SparkSession, history: Path, models: Path, seed: int) -> dict[s
         "reused": reused,
         "released": released,
         **card.metrics.model_dump(exclude={"count"}),
+        "comparisons": {name: one.model_dump() for name, one in card.comparisons.items()},
         "training_batteries": card.training.count,
         "training_pairs": card.training.pairs,
         "test_batteries": card.test.count,
@@ -125,9 +142,18 @@ def fit(
         intercept=fitted.intercept,
         coefficients=dict(zip(names, fitted.coefficients.toArray().tolist(), strict=True)),
         metrics=model_store.Metrics(**metrics.asDict()),
+        comparisons=comparisons(spark, ridge),
         interval=interval,
     )
     return card, model
+
+
+def comparisons(spark: SparkSession, ridge: float) -> dict[str, Comparison]:
+    """Compare with the baselines battery by battery, each predicted by a model that had not seen it."""
+    left_out = spark.table("left_out").where(f"ridge = {ridge}D").drop("ridge")
+    spark.table("predicted").unionByName(left_out).createOrReplaceTempView("never_seen")
+    errors = spark.sql(evaluation.battery_errors_sql("never_seen")).toPandas()
+    return {name: compare(errors["model"], errors[name]) for name in ("last_value", "linear_fade")}
 
 
 def preparation(names: tuple[str, ...]) -> list[Imputer | VectorAssembler | StandardScaler]:

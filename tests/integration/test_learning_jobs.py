@@ -389,11 +389,57 @@ def test_without_held_out_battery_errors_are_null_with_a_reason(
     assert "outside the training set" in result["reason"]
 
 
-def test_smallest_history_that_is_enough_gives_a_model(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_smallest_history_gives_a_model_that_too_few_batteries_speak_for(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
     rows = fleet(batteries=3, checkups=2)
-    assert run("train_health_model", rows, tmp_path)[0] == 0
+    code, result = run("train_health_model", rows, tmp_path)
+    assert code == 0
+    assert result["released"] is False
+    assert {one["p_value"] for one in result["comparisons"].values()} <= {n / 8 for n in range(1, 9)}
+
+    model_store.set_current(tmp_path / "models", result["version"])  # what a person may decide
     assert run("score_health", rows, tmp_path)[0] == 0
     assert all(row["lower"] <= row["value"] <= row["upper"] for row in predictions_of(tmp_path))
+
+
+def test_model_is_compared_battery_by_battery_on_all_that_it_had_not_seen(
+    trained: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = trained
+    comparisons = card_of(folder)["comparisons"]
+    assert comparisons == result["comparisons"]
+    assert set(comparisons) == {"last_value", "linear_fade"}
+    assert all(one["batteries"] == 16 and one["p_value"] <= 0.05 for one in comparisons.values())
+    assert result["remaining_life"]["released"] is False, "nobody has reached the end of life"
+
+
+def test_impedance_is_among_what_the_model_learns_from(run: Callable[..., Any], tmp_path: Path) -> None:
+    """The fade until now says nothing here: what comes is told by the polarisation resistance alone."""
+    random = np.random.default_rng(5)
+    rows: Rows = []
+    for number in range(12):
+        health, growth = 100.0, 1.0
+        for checkup in range(8):
+            rows.append(
+                dict.fromkeys(SCHEMA.names)
+                | {
+                    "battery_id": f"Z-{number:02d}",
+                    "as_of": START + timedelta(days=30 * checkup),
+                    "rated_capacity_ah": 60.0,
+                    "remaining_capacity_ah": 0.6 * health,
+                    "ohmic_resistance_ohm": 0.001,
+                    "polarisation_resistance_ohm": 0.002 * growth,
+                }
+            )
+            health -= 2 * (growth - 1)
+            growth = 1 + random.uniform(0, 1)
+    code, result = run("train_health_model", rows, tmp_path)
+    card = card_of(tmp_path)
+
+    assert code == 0
+    assert result["released"] is True
+    assert max(card["coefficients"], key=lambda name: abs(card["coefficients"][name])).startswith("polarisation")
 
 
 def test_too_few_batteries_are_refused_with_what_is_missing(run: Callable[..., Any], tmp_path: Path) -> None:

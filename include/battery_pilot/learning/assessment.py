@@ -10,7 +10,7 @@ import numpy as np
 
 from battery_pilot.errors import AnalysisError
 from battery_pilot.learning.conformal import PROBABILITY, conformal_radius, is_guaranteed
-from battery_pilot.learning.feature_table import FeatureTable, above_zero, views
+from battery_pilot.learning.feature_table import FeatureTable, above_zero, thinned, views
 from battery_pilot.learning.regression import Array, Fit, kernel_ridge, partial_least_squares, ridge
 from battery_pilot.learning.selection import Candidate, Committee, choose, grouped_folds
 from battery_pilot.learning.trees import extra_trees
@@ -18,13 +18,21 @@ from battery_pilot.learning.trees import extra_trees
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MINIMUM_BATTERIES = 3
+MINIMUM_BATTERIES = 2
+"""With fewer, blocks of a battery's rows are left out instead of batteries."""
+
+MINIMUM_ROWS = 10
+BLOCKS = 5
 MOST_FOLDS = 8
 REPEATS = 2
 MEMBERS = 5
 MOST_KERNEL_ROWS = 1500
-MOST_TREE_ROWS = 6000
-"""With more training rows kernel ridge, of cubic cost, and then trees are not tried."""
+"""With more training rows kernel ridge, of cubic cost, is not tried."""
+
+MOST_ROWS = 6000
+"""Of more training rows every k-th of each battery is learnt from: a command's patience is bounded."""
+
+MOST_IMPORTANCE_ROWS = 1000
 
 SUSPICIOUS_CORRELATION = 0.999
 
@@ -109,21 +117,17 @@ def assess(train: FeatureTable, test: FeatureTable, target: str, seed: int = 0) 
     :param test: rows of other batteries.
     :param target: name of the target.
     :param seed: of the folds.
-    :raises AnalysisError: if the tables share no feature or too few batteries are left to cross-validate by battery.
+    :raises AnalysisError: if the tables share no feature or one battery's rows are too few to leave blocks of them out.
     """
-    batteries = len(np.unique(train.battery))
-    if batteries < MINIMUM_BATTERIES:
-        raise AnalysisError(
-            f"{batteries} training batteries found, at least {MINIMUM_BATTERIES} needed to leave whole batteries out; "
-            "add batteries"
-        )
+    known_rows, train = len(train.target), thinned(train, MOST_ROWS)
+    groups = _groups(train)
     names = tuple(name for name in train.names if name in test.names)
     if not names:
         raise AnalysisError("training and test table have no feature column in common; name the columns alike")
     positive = above_zero(train)
     known, unseen = views(train, names, positive), views(test, names, positive)
     common = [view for view in known if view in unseen]
-    folds = _folds(train, seed)
+    folds = _folds(groups, seed)
 
     def mean_absolute_error(predicted: Array) -> float:
         return float(np.mean(np.abs(predicted - train.target)))
@@ -131,7 +135,7 @@ def assess(train: FeatureTable, test: FeatureTable, target: str, seed: int = 0) 
     committee = choose(
         candidates(common, len(train.target)), known, train.target, folds, score=mean_absolute_error, members=MEMBERS
     )
-    radius = conformal_radius(np.abs(committee.left_out.mean(axis=0) - train.target), train.battery.tolist())
+    radius = conformal_radius(np.abs(committee.left_out.mean(axis=0) - train.target), groups)
     predict = committee.fit(known, train.target)
     predicted = predict(unseen)
     metrics = errors(test.target, predicted)
@@ -146,16 +150,36 @@ def assess(train: FeatureTable, test: FeatureTable, target: str, seed: int = 0) 
         radius,
         metrics,
         baselines(train, test, predicted),
-        permutation_importance(lambda table: predict(views(table, names, positive)), test, names, seed),
-        (*train.warnings, *test.warnings, *_cautions(train, test, names)),
+        permutation_importance(
+            lambda table: predict(views(table, names, positive)), thinned(test, MOST_IMPORTANCE_ROWS), names, seed
+        ),
+        (*train.warnings, *test.warnings, *_cautions(train, test, names, known_rows)),
     )
 
 
-def _folds(train: FeatureTable, seed: int) -> NDArray[np.intp]:
-    batteries = len(np.unique(train.battery))
-    # Leaving out one battery at a time is the same in any order, and many rows average well without repetition.
-    repeats = REPEATS if batteries > MOST_FOLDS and len(train.target) <= MOST_KERNEL_ROWS else 1
-    return grouped_folds(train.battery.tolist(), min(MOST_FOLDS, batteries), repeats, seed)
+def _groups(train: FeatureTable) -> list[str]:
+    """Return for each row what is left out with it: its battery or, of a single battery, its block of rows in order.
+
+    :raises AnalysisError: if a single battery has too few rows.
+    """
+    if len(np.unique(train.battery)) >= MINIMUM_BATTERIES:
+        return [str(one) for one in train.battery]
+    rows = len(train.target)
+    if rows < MINIMUM_ROWS:
+        raise AnalysisError(
+            f"1 training battery with {rows} rows found; at least {MINIMUM_BATTERIES} batteries, or {MINIMUM_ROWS} rows of "
+            "one, are needed to choose a model by leaving some out; add batteries"
+        )
+    order = np.arange(rows) if train.order is None else train.order
+    rank = np.argsort(np.argsort(order, kind="stable"), kind="stable")
+    return [f"block {one}" for one in rank * BLOCKS // rows]
+
+
+def _folds(groups: Sequence[str], seed: int) -> NDArray[np.intp]:
+    count = len(set(groups))
+    # Leaving out one group at a time is the same in any order, and many rows average well without repetition.
+    repeats = REPEATS if count > MOST_FOLDS and len(groups) <= MOST_KERNEL_ROWS else 1
+    return grouped_folds(groups, min(MOST_FOLDS, count), repeats, seed)
 
 
 def candidates(view_names: Sequence[str], rows: int) -> list[Candidate]:
@@ -167,13 +191,12 @@ def candidates(view_names: Sequence[str], rows: int) -> list[Candidate]:
     learners: dict[str, dict[str, Fit]] = {
         "ridge": {f"{strength:g}": ridge(strength) for strength in _RIDGES},
         "PLS": {f"{components}": partial_least_squares(components) for components in _COMPONENTS},
+        "extra trees": {f"{_TREES}": extra_trees(_TREES, _SMALLEST_LEAF)},
     }
     if rows <= MOST_KERNEL_ROWS:
         learners["kernel ridge"] = {
             f"{width:g} {noise:g}": kernel_ridge(width, noise) for width in _WIDTHS for noise in _NOISES
         }
-    if rows <= MOST_TREE_ROWS:
-        learners["extra trees"] = {f"{_TREES}": extra_trees(_TREES, _SMALLEST_LEAF)}
     return [
         Candidate(f"{family} {parameters}", view, learner, f"{family} {view}")
         for view in view_names
@@ -253,8 +276,16 @@ def _from_own_past(test: FeatureTable) -> dict[str, Array]:
     return {"last value": last, "linear fade": line}
 
 
-def _cautions(train: FeatureTable, test: FeatureTable, names: Sequence[str]) -> list[str]:
+def _cautions(train: FeatureTable, test: FeatureTable, names: Sequence[str], known_rows: int) -> list[str]:
     found = []
+    if len(train.target) < known_rows:
+        found.append(
+            f"learnt from {len(train.target)} of {known_rows} training rows, evenly taken from every battery"
+        )
+    if len(np.unique(train.battery)) < MINIMUM_BATTERIES:
+        found.append(
+            "one training battery: the cross-validation left out blocks of its rows and tells nothing of others"
+        )
     for one_sided, where in ((set(train.names) - set(names), "training"), (set(test.names) - set(names), "test")):
         if one_sided:
             found.append(f"{len(one_sided)} features are in the {where} table only and are not used")
@@ -272,6 +303,6 @@ def _cautions(train: FeatureTable, test: FeatureTable, names: Sequence[str]) -> 
 
 def _correlation(feature: Array, target: Array) -> float:
     rows = np.isfinite(feature)
-    if rows.sum() < MINIMUM_BATTERIES or np.ptp(feature[rows]) == 0 or np.ptp(target[rows]) == 0:
+    if rows.sum() < 3 or np.ptp(feature[rows]) == 0 or np.ptp(target[rows]) == 0:
         return 0.0
     return abs(float(np.corrcoef(feature[rows], target[rows])[0, 1]))

@@ -12,6 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from battery_pilot.learning.comparison import MOST_COMPARED
+
 INTERVAL_PROBABILITY = 0.9
 """Share of the truths that a prediction interval is meant to cover."""
 
@@ -40,7 +42,23 @@ class Interval(BaseModel):
 def cross_validation_sql(predicted: str, reference_days: float) -> str:
     """Return the query for the mean absolute error of every ridge and the ends of its prediction interval.
 
-    One row for each ``ridge``: ``mae`` (percentage points), ``lower`` and ``upper`` (offsets for ``reference_days``).
+    One row for each ``ridge``: see :func:`interval_sql`; errors are in percentage points, ends are for ``reference_days``.
+
+    :param predicted: table of held-out predictions with a column ``ridge``.
+    :param reference_days: median time between check-ups.
+    """
+    return interval_sql(
+        f"""
+  SELECT ridge, battery_id,
+    abs({_ERROR}) AS absolute_error,
+    {_ERROR} / {_scale(reference_days, "days_to_next")} AS scaled
+  FROM {predicted}""",
+        "ridge",
+    )
+
+
+def interval_sql(residuals: str, candidate: str) -> str:
+    """Return the query for ``mae``, ``lower`` and ``upper`` of every candidate from its residuals.
 
     Residuals of one battery depend on each other, so batteries are what is counted: each of the ``k`` has weight 1,
     shared evenly among its residuals, and at most ``(k + 1) * 0.05`` lies at or beyond either end (Dunn, Wasserman and
@@ -48,31 +66,45 @@ def cross_validation_sql(predicted: str, reference_days: float) -> str:
     conformal prediction). Where even one residual is more than that, the end is the outermost one: with less than 19
     batteries the interval is a range that was seen, without a promise.
 
-    :param predicted: table of held-out predictions with a column ``ridge``.
-    :param reference_days: median time between check-ups.
+    :param residuals: query with ``battery_id``, ``absolute_error``, ``scaled`` (the residual of which the interval's ends
+        are quantiles) and the candidate.
+    :param candidate: column that names the candidate.
     """
     # A share that is a whole number, such as (19 + 1) * 0.05, must not be missed by the last bit of a sum.
     allowed = f"(batteries + 1) * {(1 - INTERVAL_PROBABILITY) / 2}D + 1e-9D"
     return f"""
 WITH residual AS (
-  SELECT ridge, battery_id,
-    abs({_ERROR}) AS absolute_error,
-    {_ERROR} / {_scale(reference_days, "days_to_next")} AS scaled,
-    1D / count(*) OVER (PARTITION BY ridge, battery_id) AS weight
-  FROM {predicted}
+  SELECT *, 1D / count(*) OVER (PARTITION BY {candidate}, battery_id) AS weight FROM ({residuals})
 ), ranked AS (
   SELECT *,
-    sum(weight) OVER (PARTITION BY ridge ORDER BY scaled ROWS UNBOUNDED PRECEDING) AS at_or_below,
-    sum(weight) OVER (PARTITION BY ridge ORDER BY scaled DESC ROWS UNBOUNDED PRECEDING) AS at_or_above,
-    sum(weight) OVER (PARTITION BY ridge) AS batteries
+    sum(weight) OVER (PARTITION BY {candidate} ORDER BY scaled ROWS UNBOUNDED PRECEDING) AS at_or_below,
+    sum(weight) OVER (PARTITION BY {candidate} ORDER BY scaled DESC ROWS UNBOUNDED PRECEDING) AS at_or_above,
+    sum(weight) OVER (PARTITION BY {candidate}) AS batteries
   FROM residual
 )
-SELECT ridge,
+SELECT {candidate},
   avg(absolute_error) AS mae,
   coalesce(max(CASE WHEN at_or_below <= {allowed} THEN scaled END), min(scaled)) AS lower,
   coalesce(min(CASE WHEN at_or_above <= {allowed} THEN scaled END), max(scaled)) AS upper
 FROM ranked
-GROUP BY ridge"""
+GROUP BY {candidate}"""
+
+
+def battery_errors_sql(predicted: str) -> str:
+    """Return the query for every battery's mean absolute errors: ``model``, ``last_value`` and ``linear_fade``.
+
+    :param predicted: table with predictions; rows without a next check-up do not count.
+    """
+    return f"""
+SELECT battery_id,
+  avg(abs({_ERROR})) AS model,
+  avg(abs({_CHANGE})) AS last_value,
+  avg(abs({_LINEAR_FADE_ERROR})) AS linear_fade
+FROM {predicted}
+WHERE days_to_next IS NOT NULL
+GROUP BY battery_id
+ORDER BY xxhash64(battery_id), battery_id
+LIMIT {MOST_COMPARED}"""
 
 
 def evaluation_sql(predicted: str, interval: Interval) -> str:
@@ -86,14 +118,12 @@ def evaluation_sql(predicted: str, interval: Interval) -> str:
     :param interval: the model's interval.
     """
     scale = _scale(interval.reference_days, "days_to_next")
-    # At a battery's first check-up no fade is known yet: nothing changes.
-    fade = "coalesce(state_of_health_change_since_first_percent_per_30_days, 0)"
     inside = f"{_ERROR} BETWEEN {interval.lower_offset}D * {scale} AND {interval.upper_offset}D * {scale}"
     return f"""
 SELECT count({_ERROR}) AS count,
   avg(abs({_ERROR})) AS mae,
-  avg(abs(next_state_of_health_percent - state_of_health_percent)) AS baseline_mae,
-  avg(abs(next_state_of_health_percent - state_of_health_percent - {fade} * days_to_next / 30)) AS linear_fade_mae,
+  avg(abs({_CHANGE})) AS baseline_mae,
+  avg(abs({_LINEAR_FADE_ERROR})) AS linear_fade_mae,
   avg(CAST({inside} AS DOUBLE)) AS interval_coverage
 FROM {predicted}"""
 
@@ -146,6 +176,11 @@ WHERE days_to_next IS NULL
 ORDER BY battery_id"""
 
 
+_CHANGE = "(next_state_of_health_percent - state_of_health_percent)"
+# At a battery's first check-up no fade is known yet: nothing changes.
+_LINEAR_FADE_ERROR = (
+    f"({_CHANGE} - coalesce(state_of_health_change_since_first_percent_per_30_days, 0) * days_to_next / 30)"
+)
 _ERROR = "(next_state_of_health_percent - state_of_health_percent - prediction * days_to_next / 30)"
 
 

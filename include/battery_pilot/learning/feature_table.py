@@ -10,7 +10,9 @@ Accepted columns:
   (a spectrum in each row), real and imaginary, paired by the same rule.
 - ``as_of``, ``time``, ``timestamp``, ``date``, ``cycle``, ``cycle_index``, ``cycle_number``, ``cycle_count``, ``day`` or
   ``days``: the order of a battery's rows. A number among them is a feature too; a date is none.
-- Every other number is a feature. Other texts are left out with a warning.
+- Every other number is a feature, also one written with its unit (``50 %``, ``25 degC``) if that is the same in all rows.
+- Any other text with at most twelve different values is a category: one feature of 0 and 1 for each, called
+  ``chemistry=LFP``. Other texts are left out with a warning.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +51,11 @@ ORDER_COLUMNS = (
 )
 """Names of the column that orders a battery's rows; the first that is there counts."""
 
-_PART = re.compile(r"(?<![a-z])z?[_ .'-]?(real|re|imaginary|imag|im)(?![a-z])", re.IGNORECASE)
+MOST_CATEGORIES = 12
+"""A text with more different values is a name or a remark."""
+
+_QUANTITY = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*([^\d\s.,][^\d]*?)?\s*")
+_PART = re.compile(r"(?<![a-z])z?[_ .'-]?(real|re|imaginary|imag|im)z?(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,35 @@ def first_rows(battery: NDArray[np.str_], order: Array) -> NDArray[np.intp]:
     return np.asarray(first.loc[battery.tolist()], dtype=np.intp)
 
 
+def thinned(table: FeatureTable, most_rows: int) -> FeatureTable:
+    """Return a table with at most about so many rows: every k-th of each battery's, in order, and every battery.
+
+    :param table: rows of batteries.
+    :param most_rows: a smaller table stays as it is.
+    """
+    step = -(-len(table.target) // most_rows)
+    if step <= 1:
+        return table
+    order = np.zeros(len(table.target)) if table.order is None else table.order
+    in_order = np.lexsort((order, table.battery))
+    names = table.battery[in_order]
+    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
+    place = np.arange(len(names)) - np.repeat(starts, np.diff(np.r_[starts, len(names)]))
+    return rows_of(table, np.sort(in_order[place % step == 0]))
+
+
+def rows_of(table: FeatureTable, rows: NDArray[np.intp]) -> FeatureTable:
+    """Return the given rows of a table."""
+    return FeatureTable(
+        table.battery[rows],
+        table.target[rows],
+        None if table.order is None else table.order[rows],
+        {name: values[rows] for name, values in table.plain.items()},
+        {name: values[rows] for name, values in table.impedance.items()},
+        table.warnings,
+    )
+
+
 def above_zero(table: FeatureTable) -> frozenset[str]:
     """Return the plain features of which every present value is above 0."""
     return frozenset(
@@ -172,6 +209,10 @@ def _numbers(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.generic]], list[
     ignored = []
     for name in table:
         column = table[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype)
+        elif column.dtype == object and all(isinstance(one, Real | Decimal) for one in column[column.notna()]):
+            column = pd.to_numeric(column)
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             values = column.to_numpy(complex if pd.api.types.is_complex_dtype(column) else float, na_value=np.nan)
             found[str(name)] = _finite(values)
@@ -179,8 +220,12 @@ def _numbers(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.generic]], list[
             found |= {f"{name}[{place}]": _finite(values) for place, values in enumerate(spread.T)}
         elif (parsed := _complex(column)) is not None:
             found[str(name)] = _finite(parsed)
+        elif (quantities := _quantities(column)) is not None:
+            found[str(name)] = _finite(quantities)
         elif name not in ORDER_COLUMNS:
-            ignored.append(str(name))
+            categories = _categories(column)
+            found |= {f"{name}={category}": values for category, values in categories.items()}
+            ignored += [] if categories else [str(name)]
     return found, ignored
 
 
@@ -218,6 +263,31 @@ def _complex(column: pd.Series[Any]) -> NDArray[np.complex128] | None:
     if np.isnan(values).all():
         return None
     return values if (values[~np.isnan(values)].imag != 0).any() else None
+
+
+def _quantities(column: pd.Series[Any]) -> Array | None:
+    """Return a column of texts such as ``50 %`` as numbers, or ``None`` if a text is none or the units differ."""
+    values, units = np.full(len(column), np.nan), set()
+    for row, text in enumerate(column):
+        if pd.api.types.is_scalar(text) and pd.isna(text):
+            continue
+        match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            return None
+        values[row] = float(match[1])
+        units.add(match[2])
+    return values if len(units) == 1 else None
+
+
+def _categories(column: pd.Series[Any]) -> dict[str, Array]:
+    """Return 0 or 1 for every row and category; a missing value is in none. Nothing where the texts are no categories."""
+    given = column[column.notna()]
+    if not all(isinstance(one, str) for one in given):
+        return {}
+    names = sorted(set(given))
+    if not 1 <= len(names) <= MOST_CATEGORIES:
+        return {}
+    return {name: (column == name).to_numpy(float) for name in names}
 
 
 def _paired(numbers: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.complex128]]:

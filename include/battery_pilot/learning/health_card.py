@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.learning.card_page import Predictions, write_card
+from battery_pilot.learning.comparison import LEVEL
 from battery_pilot.learning.evaluation import INTERVAL_PROBABILITY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
 
+    from battery_pilot.learning.comparison import Comparison
     from battery_pilot.learning.model_store import ModelCard
 
 
@@ -22,7 +25,7 @@ def write_health_card(path: Path, card: ModelCard, tested: pd.DataFrame) -> None
     :param card: the model.
     :param tested: see :func:`battery_pilot.learning.evaluation.tested_rows_sql`.
     """
-    released = card.metrics.beats_baselines
+    released = card.is_good_enough
     columns = {name: tested[name].to_numpy(float) for name in ("truth", "value", "lower", "upper")}
     write_card(
         path,
@@ -45,6 +48,23 @@ def write_health_card(path: Path, card: ModelCard, tested: pd.DataFrame) -> None
     )
 
 
+def compared(comparisons: Mapping[str, Comparison], unit: str) -> dict[str, dict[str, Any]]:
+    """Return the tables that compare a model with its baselines, battery by battery.
+
+    :param comparisons: baseline to comparison.
+    :param unit: of the target.
+    """
+    return {
+        f"Battery by battery against {name.replace('_', ' ')}": {
+            f"mean advantage ({unit})": one.mean_advantage,
+            "batteries": one.batteries,
+            "better on": one.better,
+            f"p-value, one-sided sign-flip test (at most {LEVEL:g} to be released)": one.p_value,
+        }
+        for name, one in comparisons.items()
+    }
+
+
 def _facts(card: ModelCard) -> dict[str, dict[str, Any]]:
     return {
         "Errors on the test batteries": {
@@ -54,6 +74,7 @@ def _facts(card: ModelCard) -> dict[str, dict[str, Any]]:
             "truths inside the interval (%)": 100 * card.metrics.interval_coverage,
             "check-ups": card.metrics.count,
         },
+        **compared(card.comparisons, "percentage points"),
         "Data": {
             "training batteries": card.training.count,
             "training check-ups": card.training.pairs,

@@ -11,12 +11,13 @@ import json
 import logging
 import shutil
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from battery_pilot.errors import InputError
 from battery_pilot.lake import read_json, write_json, write_text
+from battery_pilot.learning.comparison import Comparison
 from battery_pilot.learning.evaluation import METRIC, Interval
 
 if TYPE_CHECKING:
@@ -28,12 +29,25 @@ log = logging.getLogger(__name__)
 LISTED_BATTERIES = 1000
 """A card lists the ids of a set of batteries that has fewer than this."""
 
+CURRENT = "current.json"
 PIPELINE = "pipeline"
 TRAINING_BATTERIES = "training_batteries"
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Card(_Record):
+    """What every model's card tells.
+
+    :param version: its identity, see :func:`model_version`.
+    """
+
+    version: str
+
+
+OneCard = TypeVar("OneCard", bound=Card)
 
 
 class Metrics(_Record):
@@ -71,8 +85,8 @@ class BatterySet(_Record):
     battery_ids: tuple[str, ...] | None
 
 
-class ModelCard(_Record):
-    """What is told about one trained model.
+class ModelCard(Card):
+    """What is told about one trained model of the next state of health.
 
     :param version: its identity, see :func:`model_version`.
     :param data_digest: of the check-ups with their features, target and place in the split.
@@ -92,10 +106,11 @@ class ModelCard(_Record):
     :param intercept: predicted rate of an average check-up, percentage points per 30 days.
     :param coefficients: feature to change of that rate for one standard deviation of the feature.
     :param metrics: errors on the test batteries.
+    :param comparisons: baseline to the comparison battery by battery: test batteries with the errors of this model,
+        training batteries with those of the cross-validation's models, which had not seen them.
     :param interval: 90 % prediction interval, from the residuals of the cross-validation.
     """
 
-    version: str
     data_digest: str
     spark_version: str
     metric: str = METRIC
@@ -113,7 +128,13 @@ class ModelCard(_Record):
     intercept: float
     coefficients: dict[str, float]
     metrics: Metrics
+    comparisons: dict[str, Comparison] = {}
     interval: Interval
+
+    @property
+    def is_good_enough(self) -> bool:
+        """Whether it may be released: better on average than every baseline on the test batteries, and not by luck."""
+        return self.metrics.beats_baselines and all(one.is_better for one in self.comparisons.values())
 
 
 def model_version(data_digest: str, parameters: dict[str, Any]) -> str:
@@ -127,14 +148,17 @@ def model_version(data_digest: str, parameters: dict[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def read_card(models: Path, version: str) -> ModelCard | None:
+def read_card(models: Path, version: str, kind: type[OneCard]) -> OneCard | None:
     """Return the card of a version, or ``None`` when there is no such model.
 
+    :param models: the folder.
+    :param version: see :func:`model_version`.
+    :param kind: of the models in this folder.
     :raises InputError: if the card cannot be read.
     """
     path = models / version / "model_card.json"
     try:
-        return ModelCard.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -143,7 +167,7 @@ def read_card(models: Path, version: str) -> ModelCard | None:
         ) from error
 
 
-def publish(models: Path, card: ModelCard, save: Callable[[Path], None]) -> None:
+def publish(models: Path, card: Card, save: Callable[[Path], None]) -> None:
     """Put a new version beside the others, as a whole.
 
     :param models: the models folder; made when absent.
@@ -157,7 +181,7 @@ def publish(models: Path, card: ModelCard, save: Callable[[Path], None]) -> None
         write_text(staging / "model_card.json", card.model_dump_json(indent=1) + "\n")
         staging.rename(models / card.version)
     except OSError:
-        if read_card(models, card.version) is None:
+        if read_card(models, card.version, type(card)) is None:
             raise
         log.info("model %s was written by another run in the meantime", card.version)
     finally:
@@ -167,10 +191,15 @@ def publish(models: Path, card: ModelCard, save: Callable[[Path], None]) -> None
 def set_current(models: Path, version: str) -> None:
     """Release a version: make it the one that is used for scoring; nothing is written when it is already."""
     if _current_version(models) != version:
-        write_json(models / "current.json", {"version": version})
+        write_json(models / CURRENT, {"version": version})
 
 
-def current_card(models: Path) -> ModelCard:
+def is_released(models: Path) -> bool:
+    """Tell whether there is a model to score with."""
+    return (models / CURRENT).exists()
+
+
+def current_card(models: Path, kind: type[OneCard]) -> OneCard:
     """Return the card of the model that is used for scoring.
 
     :raises InputError: if there is none or it cannot be read.
@@ -178,10 +207,10 @@ def current_card(models: Path) -> ModelCard:
     version = _current_version(models)
     if version is None:
         raise InputError(
-            f"{models / 'current.json'} not found: no model was released yet; run jobs/train_health_model.py, which releases "
+            f"{models / CURRENT} not found: no model was released yet; run jobs/train_health_model.py, which releases "
             "a model that beats its baselines"
         )
-    card = read_card(models, version)
+    card = read_card(models, version, kind)
     if card is None:
         raise InputError(
             f"{models / version / 'model_card.json'} not found, although current.json names version {version}: train again"
@@ -190,7 +219,7 @@ def current_card(models: Path) -> ModelCard:
 
 
 def _current_version(models: Path) -> str | None:
-    path = models / "current.json"
+    path = models / CURRENT
     try:
         return str(read_json(path)["version"])
     except FileNotFoundError:

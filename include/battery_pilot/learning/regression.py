@@ -65,17 +65,18 @@ class Preparation:
         return np.asarray((np.where(np.isfinite(chosen), chosen, self.median) - self.mean) / self.deviation)
 
 
-def fit(learner: Fit, features: Array, target: Array) -> Predict:
+def fit(learner: Fit, features: Array, target: Array, margin: float = MARGIN) -> Predict:
     """Fit a learner with its preparation.
 
     :param learner: for example :func:`ridge`.
     :param features: rows x columns; NaN is a missing value.
     :param target: one finite value for each row.
-    :return: predicts from unprepared features; stays within the target's range and :data:`MARGIN`.
+    :param margin: see :data:`MARGIN`; infinite for a learner that is meant to extrapolate.
+    :return: predicts from unprepared features; stays within the target's range and the margin.
     """
     preparation = Preparation.learn(features)
     centre = float(target.mean())
-    room = MARGIN * float(np.ptp(target))
+    room = margin * max(float(np.ptp(target)), np.finfo(float).tiny)
     lowest, highest = float(target.min()) - room, float(target.max()) + room
     if not preparation.kept.size:
         return lambda unseen: np.full(len(unseen), centre)
@@ -98,6 +99,29 @@ def ridge(strength: float) -> Fit:
         else:
             coefficients = features.T @ np.linalg.solve(features @ features.T + penalty * np.eye(rows), target)
         return lambda unseen: np.asarray(unseen @ coefficients)
+
+    return learn
+
+
+def log_target_ridge(strength: float, exponent: float) -> Fit:
+    """Return ridge regression of a log10, each row weighted by a power of the number whose logarithm it is.
+
+    An error of the logarithm costs, in the number's own unit, in proportion to the number: with weights that are its
+    square (exponent 2) the squared error of the number itself is made small, to first order; with exponent 0 all rows
+    count alike.
+
+    :param strength: L2 penalty, as for :func:`ridge`.
+    :param exponent: 0 to 2.
+    """
+
+    def learn(features: Array, target: Array) -> Predict:
+        weight = 10 ** (exponent * (target - target.max()))
+        weight /= weight.sum()
+        feature_means, mean = weight @ features, float(weight @ target)
+        centred = features - feature_means
+        squares = (centred.T * weight) @ centred + strength * np.eye(features.shape[1])
+        coefficients = np.linalg.solve(squares, (centred.T * weight) @ (target - mean))
+        return lambda unseen: np.asarray((unseen - feature_means) @ coefficients + mean)
 
     return learn
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battery_pilot.learning.regression import Array, Fit, Predict, fit
+from battery_pilot.learning.regression import MARGIN, Array, Fit, Predict, fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +26,20 @@ class Candidate:
     :param learner: see :mod:`battery_pilot.learning.regression`.
     :param family: of the candidates of one family at most one becomes a member of a committee; empty for a candidate
         that stands for itself.
+    :param margin: see :func:`battery_pilot.learning.regression.fit`.
     """
 
     name: str
     view: str
     learner: Fit
     family: str = ""
+    margin: float = MARGIN
+
+    def fit(
+        self, views: Mapping[str, Array], target: Array, rows: NDArray[np.bool_] | slice = slice(None)
+    ) -> Predict:
+        """Fit on the given rows of the candidate's view."""
+        return fit(self.learner, views[self.view][rows], target[rows], self.margin)
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,7 @@ class Committee:
         :param target: one value for each row.
         :return: predicts from the same views of unseen rows.
         """
-        fitted: list[tuple[str, Predict]] = [
-            (one.view, fit(one.learner, views[one.view], target)) for one in self.members
-        ]
+        fitted: list[tuple[str, Predict]] = [(one.view, one.fit(views, target)) for one in self.members]
         return lambda unseen: np.mean([predict(unseen[view]) for view, predict in fitted], axis=0)
 
 
@@ -87,7 +93,7 @@ def left_out_predictions(
     :param candidate: what to fit.
     :param views: name to feature matrix.
     :param target: one value for each row.
-    :param folds: from :func:`grouped_folds`.
+    :param folds: fold of each row, repeats x rows, for example from :func:`grouped_folds`.
     :return: repeats x rows.
     """
     features = views[candidate.view]
@@ -95,7 +101,7 @@ def left_out_predictions(
     for repeat, fold_of_row in enumerate(folds):
         for fold in np.unique(fold_of_row):
             out = fold_of_row == fold
-            predictions[repeat, out] = fit(candidate.learner, features[~out], target[~out])(features[out])
+            predictions[repeat, out] = candidate.fit(views, target, ~out)(features[out])
     return predictions
 
 

@@ -30,17 +30,18 @@ class SplitSizes:
     folds: int
 
 
-def split_sizes(batteries: int) -> SplitSizes:
+def split_sizes(batteries: int, are: str = "have two check-ups or more") -> SplitSizes:
     """Return the sizes of the split: 30 % for the test, rounded up, unless that leaves less than 60 % for the training.
 
-    :param batteries: how many batteries have two check-ups or more.
+    :param batteries: how many batteries have what can be learnt from.
+    :param are: what that is, for the error's message.
     :raises AnalysisError: if there are too few for a test battery and two training batteries, which cross-validation by
         battery needs.
     """
     needed = MINIMUM_TRAINING_BATTERIES + 1
     if batteries < needed:
         raise AnalysisError(
-            f"too little data to train: {batteries} batteries have two check-ups or more and at least {needed} are needed "
+            f"too little data to train: {batteries} batteries {are} and at least {needed} are needed "
             f"(1 to test on and {MINIMUM_TRAINING_BATTERIES} to train on); add batteries or wait for their next check-up"
         )
     thirty_percent_up = -(-3 * batteries // 10)
@@ -49,18 +50,19 @@ def split_sizes(batteries: int) -> SplitSizes:
     return SplitSizes(batteries - test, test, min(MAXIMUM_FOLDS, batteries - test))
 
 
-def split_sql(checkups: str, sizes: SplitSizes, seed: int) -> str:
-    """Return the query for the check-ups that have a next one, each with its battery's place in the split.
+def split_sql(checkups: str, sizes: SplitSizes, seed: int, target: str = "days_to_next") -> str:
+    """Return the query for the check-ups that have a target, each with its battery's place in the split.
 
     Adds ``is_test`` and ``fold``; the fold counts from 0 and is null in the test set.
 
     :param checkups: name of a table made by :func:`battery_pilot.learning.features.next_checkup_sql`.
-    :param sizes: the sizes for the table's number of batteries with two check-ups or more.
+    :param sizes: the sizes for the table's number of batteries with a target.
     :param seed: another seed ranks the batteries in another order.
+    :param target: column that is null where there is nothing to learn.
     """
     return f"""
 WITH pair AS (
-  SELECT * FROM {checkups} WHERE days_to_next IS NOT NULL
+  SELECT * FROM {checkups} WHERE {target} IS NOT NULL
 ), ranked AS (
   SELECT battery_id,
     row_number() OVER (ORDER BY sha2(concat('{seed}:', battery_id), 256), battery_id) - 1 AS place

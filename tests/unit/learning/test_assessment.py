@@ -100,13 +100,42 @@ def test_errors_are_what_a_hand_calculation_gives() -> None:
     assert errors(np.array([0.0, 2.0]), np.array([1.0, 1.0]))["mape_percent"] is None
 
 
-def test_too_few_batteries_or_no_common_feature_is_refused() -> None:
-    with pytest.raises(AnalysisError, match="2 training batteries found, at least 3"):
-        assess(cells(0, 2), cells(50, 2), "h")
+def test_tables_without_a_common_feature_are_refused() -> None:
     test = cells(50, 2)
     foreign = FeatureTable(test.battery, test.target, None, {"else": test.target}, {}, ())
     with pytest.raises(AnalysisError, match="no feature column in common"):
         assess(cells(0, 4), foreign, "h")
+
+
+def test_single_training_battery_is_cross_validated_by_blocks_and_says_so() -> None:
+    one = cells(0, 1)
+    longer = FeatureTable(
+        np.repeat(one.battery, 3),
+        np.repeat(one.target, 3),
+        np.arange(18.0),
+        {},
+        {k: np.repeat(v, 3) for k, v in one.impedance.items()},
+        (),
+    )
+    found = assess(longer, cells(50, 2, seed=1), "h")
+    assert np.isfinite(found.predicted).all()
+    assert any("one training battery" in warning for warning in found.warnings)
+    with pytest.raises(AnalysisError, match="1 training battery with 6 rows found; at least 2 batteries, or 10 rows"):
+        assess(one, cells(50, 2), "h")
+
+
+def test_two_training_batteries_are_left_out_in_turn() -> None:
+    found = assess(cells(0, 2), cells(50, 2, seed=1), "h")
+    assert np.isfinite(found.predicted).all()
+    assert not any("one training battery" in warning for warning in found.warnings)
+
+
+def test_large_training_table_is_thinned_battery_by_battery_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assessment, "MOST_ROWS", 40)
+    found = assess(cells(0, 12), cells(50, 3, seed=1), "h")
+    assert len(found.train.target) == 36
+    assert len(set(found.train.battery)) == 12
+    assert any("learnt from 36 of 72 training rows" in warning for warning in found.warnings)
 
 
 def test_reader_is_warned_of_shared_cells_one_sided_features_and_copies_of_the_target() -> None:

@@ -68,3 +68,38 @@ def test_variance_model_is_a_power_law_of_the_variance() -> None:
     life = 3 * variance**-0.4
     predict = early_life.fit_variance_model(given[:8], life[:8])
     assert predict(given[8:]) == pytest.approx(life[8:])
+
+
+def test_protocols_leave_out_random_cells_whole_batches_and_quarters_by_life() -> None:
+    life = np.array([500.0, 300, 900, 400, 600, 700, 800, 1000])
+    folds = early_life.protocols(life, [str(cell) for cell in range(8)], ["a"] * 5 + ["b"] * 3, seed=0)
+
+    assert list(folds) == ["random", "batch", "quartile"]
+    assert folds["random"].shape == (early_life.REPEATS, 8)
+    assert folds["batch"].tolist() == [[0, 0, 0, 0, 0, 1, 1, 1]]
+    assert folds["quartile"].tolist() == [[1, 0, 3, 0, 1, 2, 2, 3]]
+    assert "batch" not in early_life.protocols(life, [str(cell) for cell in range(8)], ["a"] * 8, seed=0)
+
+
+def test_relative_error_counts_every_protocol_alike() -> None:
+    life = np.array([100.0, 1000.0])
+    reference = np.log10(np.array([[200.0, 1000], [200, 1000], [100, 2000]]))
+    score = early_life.relative_error(life, [2, 1], reference)
+    assert score(reference) == pytest.approx(1)
+    assert score(np.log10(np.array([[150.0, 1000], [150, 1000], [100, 2000]]))) == pytest.approx(0.75)
+
+
+def test_chosen_committee_takes_each_difference_once_and_may_predict_beyond_the_known_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(early_life, "REPEATS", 1)
+    monkeypatch.setattr(early_life, "RIDGES", (0.001,))
+    given = curves(24)
+    life = 3 * early_life.difference_curve(given, 100, 10).var(axis=1) ** -0.4
+    short = np.argsort(life)[:16]
+    committee = early_life.choose_life_model(given[short], life[short], [str(one) for one in short], ["a", "b"] * 8)
+    predicted = early_life.fit_life_model(committee, given[short], life[short])(given)
+
+    assert len({one.view.split(" ")[0] + one.view.split(" ")[1] for one in committee.members}) == early_life.MEMBERS
+    assert predicted[short] == pytest.approx(life[short], rel=0.1)
+    assert predicted.max() > life[short].max()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from battery_pilot.errors import InputError
-from battery_pilot.learning.feature_table import above_zero, first_rows, read_table, views
+from battery_pilot.learning.feature_table import MOST_CATEGORIES, above_zero, first_rows, read_table, thinned, views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ def table_of(folder: Path, name: str = "t.parquet", **columns: object):
         ("zre 0.1", "zim 0.1"),
         ("real_impedance_ohm_3", "imaginary_impedance_ohm_3"),
         ("f5.Real", "f5.Imag"),
+        ("ReZ_10Hz", "ImZ_10Hz"),
     ],
 )
 @pytest.mark.parametrize("file", ["t.parquet", "t.csv"])
@@ -64,7 +66,9 @@ def test_single_part_is_a_plain_number_and_words_with_re_or_im_in_them_are_no_pa
 
 def test_text_is_left_out_with_a_warning_and_excluded_columns_without(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    pd.DataFrame(BASE | {"maker": ["x", "y", "z"], "Q": [3, 2, 1], "R": [1, 2, 3]}).to_csv(path, index=False)
+    rows = MOST_CATEGORIES + 1
+    columns = {"maker": [f"m{one}" for one in range(rows)], "Q": range(rows), "R": range(rows)}
+    pd.DataFrame({"battery_id": "A", "soh": 0.9} | columns).to_csv(path, index=False)
     found = read_table(path, "soh", exclude=["Q"])
     assert found.names == ("R",)
     (warning,) = found.warnings
@@ -149,3 +153,48 @@ def test_dates_order_but_are_no_feature(tmp_path: Path) -> None:
     assert found.names == ("R",)
     assert np.argsort(found.order).tolist() == [1, 2, 0]
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize("file", ["t.parquet", "t.csv"])
+def test_numbers_with_a_unit_are_numbers_and_texts_of_few_values_are_categories(tmp_path: Path, file: str) -> None:
+    found = table_of(
+        tmp_path, file, soc=["50 %", "50%", None], temperature=["-10 degC", "25 degC", "2.5e1 degC"], chemistry=["LFP", None, "NMC"]
+    )  # fmt: skip
+    assert found.plain["temperature"].tolist() == [-10, 25, 25]
+    assert found.plain["soc"][:2].tolist() == [50, 50]
+    assert np.isnan(found.plain["soc"][2])
+    assert found.plain["chemistry=LFP"].tolist() == [1, 0, 0]
+    assert found.plain["chemistry=NMC"].tolist() == [0, 0, 1]
+    assert found.warnings == ()
+
+
+def test_texts_that_are_names_or_have_several_units_are_no_numbers(tmp_path: Path) -> None:
+    found = table_of(tmp_path, x=[1.0, 2, 3], cell=["25C01", "25C02", "35C01"], span=["1 h", "2 h", "30 min"])
+    assert set(found.plain) == {"x", *(f"cell={one}" for one in ("25C01", "25C02", "35C01")), "span=1 h", "span=2 h", "span=30 min"}  # fmt: skip
+    many = pd.DataFrame(
+        {"battery_id": range(MOST_CATEGORIES + 1), "soh": 1.0, "x": 1.0, "remark": [f"r{one}" for one in range(MOST_CATEGORIES + 1)]}
+    )  # fmt: skip
+    many.to_parquet(tmp_path / "many.parquet")
+    read = read_table(tmp_path / "many.parquet", "soh")
+    assert set(read.plain) == {"x"}
+    assert "'remark'" in read.warnings[0]
+
+
+def test_categorical_and_decimal_columns_are_read_as_what_they_hold(tmp_path: Path) -> None:
+    found = table_of(
+        tmp_path, soc=pd.Categorical([0.5, 0.1, 0.5]), ohm=[Decimal("0.1"), None, Decimal("0.3")], kind=pd.Categorical(["a", "b", "a"])
+    )  # fmt: skip
+    assert found.plain["soc"].tolist() == [0.5, 0.1, 0.5]
+    assert found.plain["ohm"][[0, 2]].tolist() == [0.1, 0.3]
+    assert found.plain["kind=b"].tolist() == [0, 1, 0]
+
+
+def test_thinning_keeps_every_battery_and_its_first_row(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"battery_id": ["B"] * 7 + ["A"], "soh": 1.0, "cycle": [6, 5, 4, 3, 2, 1, 0, 9], "x": 1.0})
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet", "soh")
+    small = thinned(table, 4)
+    assert sorted(zip(small.battery.tolist(), small.order.tolist(), strict=True)) == [
+        ("A", 9), ("B", 0), ("B", 2), ("B", 4), ("B", 6),
+    ]  # fmt: skip
+    assert thinned(table, 8) is table

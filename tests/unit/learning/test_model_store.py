@@ -7,6 +7,7 @@ import pytest
 
 from battery_pilot.errors import InputError
 from battery_pilot.learning import model_store
+from battery_pilot.learning.comparison import Comparison
 from battery_pilot.learning.evaluation import Interval
 from battery_pilot.learning.model_store import BatterySet, Metrics, ModelCard
 
@@ -61,7 +62,7 @@ def test_published_model_is_found_with_its_card(tmp_path: Path) -> None:
     model_store.publish(tmp_path / "models", card(), save)
     model_store.set_current(tmp_path / "models", "0123456789ab")
 
-    assert model_store.current_card(tmp_path / "models") == card()
+    assert model_store.current_card(tmp_path / "models", ModelCard) == card()
     assert json.loads((tmp_path / "models" / "current.json").read_text()) == {"version": "0123456789ab"}
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["0123456789ab", "current.json"]
 
@@ -70,7 +71,7 @@ def test_failed_save_leaves_no_model_and_no_remains(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         model_store.publish(tmp_path, card(), fail)
     assert list(tmp_path.iterdir()) == []
-    assert model_store.read_card(tmp_path, card().version) is None
+    assert model_store.read_card(tmp_path, card().version, ModelCard) is None
 
 
 def test_second_publication_of_a_version_keeps_the_first(tmp_path: Path) -> None:
@@ -97,20 +98,20 @@ def test_missing_model_names_the_job_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"current\.json not found: no model was released yet; run jobs/train_health_model\.py"
     ):
-        model_store.current_card(tmp_path)
+        model_store.current_card(tmp_path, ModelCard)
 
 
 def test_current_version_without_a_model_is_reported(tmp_path: Path) -> None:
     model_store.set_current(tmp_path, "gone")
     with pytest.raises(InputError, match=r"gone/model_card\.json not found.*train again"):
-        model_store.current_card(tmp_path)
+        model_store.current_card(tmp_path, ModelCard)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{"])
 def test_damaged_pointer_is_reported_with_its_path(tmp_path: Path, text: str) -> None:
     (tmp_path / "current.json").write_text(text)
     with pytest.raises(InputError, match=r"current\.json: expected"):
-        model_store.current_card(tmp_path)
+        model_store.current_card(tmp_path, ModelCard)
 
 
 def test_card_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_card_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
     path = tmp_path / card().version / "model_card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"surprise": 1}))
     with pytest.raises(InputError, match=r"model_card\.json: not a model card"):
-        model_store.read_card(tmp_path, card().version)
+        model_store.read_card(tmp_path, card().version, ModelCard)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +128,20 @@ def test_card_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
 def test_model_is_good_enough_only_if_it_beats_both_baselines(baseline: float, fade: float, better: bool) -> None:
     metrics = Metrics(count=2, mae=0.2, baseline_mae=baseline, linear_fade_mae=fade, interval_coverage=1.0)
     assert metrics.beats_baselines is better
+    assert card().model_copy(update={"metrics": metrics}).is_good_enough is better
+
+
+def test_model_that_was_lucky_on_one_battery_is_not_good_enough() -> None:
+    lucky = Comparison(batteries=8, better=1, mean_advantage=0.9, p_value=0.5)
+    proven = Comparison(batteries=8, better=8, mean_advantage=0.2, p_value=1 / 256)
+    assert card().model_copy(update={"comparisons": {"last_value": proven, "linear_fade": proven}}).is_good_enough
+    assert not card().model_copy(update={"comparisons": {"last_value": proven, "linear_fade": lucky}}).is_good_enough
+
+
+def test_card_of_the_version_before_is_still_read(tmp_path: Path) -> None:
+    model_store.publish(tmp_path, card(), save)
+    path = tmp_path / card().version / "model_card.json"
+    fields = json.loads(path.read_text())
+    del fields["comparisons"]
+    path.write_text(json.dumps(fields))
+    assert model_store.read_card(tmp_path, card().version, ModelCard) == card()

@@ -10,6 +10,7 @@ from battery_pilot.learning.regression import (
     Preparation,
     fit,
     kernel_ridge,
+    log_target_ridge,
     partial_least_squares,
     ridge,
 )
@@ -118,3 +119,28 @@ def test_tree_keeps_its_smallest_leaf_and_never_leaves_the_target_s_range() -> N
     assert len(np.unique(single)) <= 2
     forest = extra_trees(20, 1)(features, target)(features * 100)
     assert target.min() <= forest.min() <= forest.max() <= target.max()
+
+
+def test_log_target_ridge_with_equal_weights_is_ridge_regression() -> None:
+    random = np.random.default_rng(0)
+    features, target = random.normal(size=(30, 3)), random.normal(size=30)
+    plain = fit(ridge(0.1), features, target)
+    weighted = fit(log_target_ridge(0.1, 0), features, target)
+    assert weighted(features) == pytest.approx(plain(features))
+
+
+def test_log_target_ridge_with_exponent_two_follows_the_large_values() -> None:
+    life = np.array([100.0, 110, 90, 105, 2000, 2100])
+    feature = np.array([[0.0], [0], [0], [0], [1], [2]])
+    errors = [
+        abs(10 ** fit(log_target_ridge(0.1, exponent), feature, np.log10(life))(feature) - life)
+        for exponent in (0, 2)
+    ]
+    assert errors[1][4:].sum() < errors[0][4:].sum()
+
+
+def test_infinite_margin_lets_a_line_go_on() -> None:
+    features, target = np.arange(10.0)[:, None], np.arange(10.0)
+    line = fit(ridge(1e-9), features, target, margin=np.inf)
+    assert line(np.array([[100.0]])) == pytest.approx([100])
+    assert fit(ridge(1e-9), features, target)(np.array([[100.0]])) == pytest.approx([13.5])
