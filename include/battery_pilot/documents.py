@@ -1,4 +1,4 @@
-"""Recognise documents and CAD drawings by their content, to attach them to a passport as files.
+"""Recognise documents, CAD drawings and pictures by their content, to attach them to a passport as files.
 
 Nothing is interpreted beyond what names the file: what a document says stays in the document. Every function takes time
 in proportion to the size of the content, whatever the content is.
@@ -45,6 +45,9 @@ _SUFFIXES = {
     ".dxf": "dxf",
     ".gltf": "gltf",
     ".glb": "glb",
+    ".png": "png",
+    ".jpg": "jpg",
+    ".jpeg": "jpg",
 }
 _CONTENT_TYPES = {
     "pdf": "application/pdf",
@@ -52,6 +55,8 @@ _CONTENT_TYPES = {
     "dxf": "image/vnd.dxf",
     "gltf": "model/gltf+json",
     "glb": "model/gltf-binary",
+    "png": "image/png",
+    "jpg": "image/jpeg",
 }
 
 
@@ -59,7 +64,7 @@ _CONTENT_TYPES = {
 class Document:
     """A document or CAD drawing that can be attached to a passport.
 
-    :param format: ``pdf``, ``step`` (ISO 10303-21), ``dxf``, ``gltf`` or ``glb``.
+    :param format: ``pdf``, ``step`` (ISO 10303-21), ``dxf``, ``gltf``, ``glb``, ``png`` or ``jpg``.
     :param content_type: media type, as IANA registers it.
     :param byte_count: size of the content.
     :param sha256: digest of the content, hexadecimal.
@@ -275,6 +280,22 @@ def _objects(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)]
 
 
+def _png(data: bytes) -> _Finding | None:
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR":
+        return None
+    complete = b"IEND" in data[-_TAIL_BYTES:]
+    return _Finding(
+        warnings=() if complete else ("The PNG picture does not end with IEND; it is truncated or damaged.",)
+    )
+
+
+def _jpeg(data: bytes) -> _Finding | None:
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    complete = b"\xff\xd9" in data[-_TAIL_BYTES:]
+    return _Finding(warnings=() if complete else ("The JPEG picture has no end mark; it is truncated or damaged.",))
+
+
 def _title(text: str) -> str | None:
     """Return a title as one printable line of bearable length, or ``None`` for an empty one."""
     printable = "".join(character if character.isprintable() else " " for character in text[: 4 * _LONGEST_TITLE])
@@ -287,4 +308,6 @@ _INSPECTIONS: dict[str, Callable[[bytes], _Finding | None]] = {
     "dxf": _dxf,
     "glb": _glb,
     "gltf": _gltf,
+    "png": _png,
+    "jpg": _jpeg,
 }

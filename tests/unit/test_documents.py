@@ -229,3 +229,16 @@ def test_hostile_content_costs_neither_time_nor_memory(content: str) -> None:
     tracemalloc.stop()
     assert elapsed < 2.0
     assert peak < 20 * len(data)
+
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(17) + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+JPEG = b"\xff\xd8\xff\xe0" + bytes(40) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "kind"), [(PNG, "logo.png", "image/png"), (JPEG, "logo.jpeg", "image/jpeg")]
+)
+def test_pictures_are_recognised_and_a_cut_one_is_told(data: bytes, name: str, kind: str) -> None:
+    whole, cut = recognise(data, name), recognise(data[:-10], name)
+    assert (whole.content_type, whole.warnings) == (kind, ())
+    assert "truncated or damaged" in cut.warnings[0]

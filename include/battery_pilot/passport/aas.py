@@ -5,29 +5,26 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
-from basyx.aas import model as basyx_model
-from basyx.aas.adapter.aasx import AASXWriter, DictSupplementaryFileContainer
 from basyx.aas.adapter.json import read_aas_json_file
 
-from battery_pilot.passport.identifiers import slug
+from battery_pilot.passport import compiled
 from battery_pilot.passport.mapping import part_of
 from battery_pilot.passport.model import Tier
+from battery_pilot.passport.shell import shell_dict
 from battery_pilot.passport.submodels import Json, concept_dicts, submodel_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from basyx.aas import model as basyx_model
 
     from battery_pilot.passport.building import Passport
     from battery_pilot.passport.filling import Element
     from battery_pilot.passport.lexical import Value
-
-_DATA_PART = "aasx/data.json"
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can state: a package has no time of its own
 
 
 def environment(passport: Passport) -> Json:
@@ -37,31 +34,6 @@ def environment(passport: Passport) -> Json:
     if concept_descriptions:  # the metamodel allows no empty list
         content["conceptDescriptions"] = concept_descriptions
     return content
-
-
-def shell_dict(passport: Passport) -> Json:
-    """Return the shell, with references to the submodels that this view has."""
-    ids = passport.identifiers
-    return {
-        "modelType": "AssetAdministrationShell",
-        "id": ids.shell,
-        "idShort": f"Battery_{slug(passport.battery_id)}"[:128].rstrip("-"),
-        "assetInformation": {
-            "assetKind": "Instance",
-            "assetType": ids.asset_type,
-            "globalAssetId": ids.asset,
-            "specificAssetIds": [
-                {"name": "batteryId", "value": passport.battery_id},
-                {"name": "serialNumber", "value": ids.serial_number},
-            ],
-        },
-        "submodels": [
-            {"type": "ModelReference", "keys": [{"type": "Submodel", "value": identifier}]}
-            for identifier in sorted(
-                ids.submodels[element.path] for element in passport.elements if element.row.kind == "Submodel"
-            )
-        ],
-    }
 
 
 def submodel_dicts(passport: Passport) -> list[Json]:
@@ -82,18 +54,28 @@ def concept_description_dicts(passport: Passport) -> list[Json]:
 
 
 def canonical_json(passport: Passport) -> bytes:
-    """Return the passport as canonical JSON (RFC 8785)."""
+    """Return the passport as canonical JSON (RFC 8785), from its objects.
+
+    :func:`battery_pilot.passport.compiled.canonical_json` gives the same bytes, faster; what is written comes from there.
+    """
     return rfc8785.dumps(environment(passport))
 
 
 def passport_sha256(passport: Passport) -> str:
     """Return the SHA-256 of the canonical JSON as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(passport)).hexdigest()
+    return hashlib.sha256(compiled.canonical_json(passport)).hexdigest()
 
 
 def flat_values(passport: Passport) -> dict[str, Value]:
-    """Return path to value, such as ``ProductCondition.RemainingCapacity.RemainingCapacityValue`` to 4.2."""
-    return {element.path: element.value for element in passport.elements if element.value is not None}
+    """Return path to value, such as ``ProductCondition.RemainingCapacity.RemainingCapacityValue`` to 4.2.
+
+    A text in several languages has its main one at the path and every further one at ``path@language``.
+    """
+    values: dict[str, Value] = {}
+    for element in passport.elements:
+        if element.value is not None:
+            values.update(_values(element))
+    return values
 
 
 def flat_values_by_tier(passport: Passport) -> dict[Tier, dict[str, Value]]:
@@ -101,7 +83,7 @@ def flat_values_by_tier(passport: Passport) -> dict[Tier, dict[str, Value]]:
     values: dict[Tier, dict[str, Value]] = {tier: {} for tier in Tier}
     for element in passport.elements:
         if element.value is not None:
-            values[element.row.tier][element.path] = element.value
+            values[element.tier].update(_values(element))
     return values
 
 
@@ -112,38 +94,11 @@ def to_store(passport: Passport) -> basyx_model.DictIdentifiableStore[Any]:
 
 def write_json(passport: Passport, path: Path) -> None:
     """Write the canonical JSON."""
-    path.write_bytes(canonical_json(passport))
+    path.write_bytes(compiled.canonical_json(passport))
 
 
-def write_aasx(passport: Passport, path: Path) -> None:
-    """Write an AASX package with a JSON part; the same passport gives the same bytes.
-
-    The part is JSON because AASX Server and the BaSyx SDK read it whatever XML namespace they speak, and canonical,
-    so that its SHA-256 is that of the passport.
-    """
-    path.write_bytes(_package(canonical_json(passport)))
-
-
-def _package(data: bytes) -> bytes:
-    entries = {**_package_frame(), _DATA_PART: data}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
-        for name in sorted(entries):
-            entry = zipfile.ZipInfo(name, _ZIP_TIME)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            package.writestr(entry, entries[name])
-    return buffer.getvalue()
-
-
-@cache
-def _package_frame() -> dict[str, bytes]:
-    """Return content types and relationships of a package with one JSON part; they are the same for every passport."""
-    buffer = io.BytesIO()
-    no_files: Any = DictSupplementaryFileContainer  # its constructor is not annotated
-    with AASXWriter(buffer, failsafe=False) as writer:
-        writer.write_all_aas_objects(
-            f"/{_DATA_PART}", basyx_model.DictIdentifiableStore(), no_files(), write_json=True
-        )
-    with zipfile.ZipFile(buffer) as package:
-        return {name: package.read(name) for name in package.namelist()}
+def _values(element: Element) -> Iterator[tuple[str, Value]]:
+    if element.value is not None:
+        yield element.path, element.value
+    for language, text in element.texts[1:]:
+        yield f"{element.path}@{language}", text

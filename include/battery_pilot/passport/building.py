@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import PassportError
-from battery_pilot.passport.filling import Absent, Element, Sources, checked_text, fill
+from battery_pilot.passport.derived import remaining_power, stated_markings
+from battery_pilot.passport.documents import Attachment, DocumentLists
+from battery_pilot.passport.evidence import Evidence
+from battery_pilot.passport.facts import ModelFacts, Operator
+from battery_pilot.passport.filling import Absent, Element, Filled, Sources, checked_text, fill
 from battery_pilot.passport.identifiers import Identifiers, derive_identifiers
-from battery_pilot.passport.mapping import is_visible, parent_path, parts
+from battery_pilot.passport.life import NO_LIFE, Life
+from battery_pilot.passport.mapping import RANKS, is_visible, parent_path, parts
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Prediction, Tier
+from battery_pilot.passport.plausible import plausible
 from battery_pilot.passport.predictions import in_order
 
 if TYPE_CHECKING:
@@ -17,8 +24,10 @@ if TYPE_CHECKING:
 
     from battery_pilot.electrochemistry.condition import Condition
 
-MAXIMUM_CAPACITY_RATIO = 1.2
-"""A remaining capacity above this multiple of the rated one is taken for a mistake: a wrong cell or a wrong unit."""
+_DOCUMENTS = "handover-documentation"
+
+NO_FACTS = ModelFacts()
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Passport:
     :param tier: the tier whose view it is; a whole passport is the authority's view.
     :param identifiers: its ids.
     :param elements: filled rows in the tables' order, every container before its content.
-    :param absent: mandatory elements without data.
+    :param absent: mandatory elements without data; a view tells none, because why an element is not in the view (there is
+        none, or it is for others) is not for its readers.
     """
 
     battery_id: str
@@ -47,7 +57,7 @@ class Passport:
         """
         kept: set[str] = set()
         for element in self.elements:
-            if not element.row.is_container and is_visible(element.row.tier, tier):
+            if not element.row.is_container and is_visible(element.tier, tier):
                 path = element.path
                 while path and path not in kept:
                     kept.add(path)
@@ -55,15 +65,23 @@ class Passport:
         return replace(
             self,
             tier=tier if is_visible(tier, self.tier) else self.tier,
+            identifiers=self.identifiers.seen_by(tier),
             elements=tuple(element for element in self.elements if element.path in kept),
-            absent=tuple(absent for absent in self.absent if is_visible(absent.tier, tier)),
+            absent=self.absent if is_visible(self.tier, tier) else (),
         )
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files that travel in the package, each content once, by location."""
+        found = {one.file.location: one.file for one in self.elements if one.file and one.file.is_packaged}
+        return tuple(found[location] for location in sorted(found))
 
 
 @dataclass(frozen=True)
 class _Identity:
     product_uri: str
     passport_id: str
+    as_of: datetime
 
 
 def build_passport(
@@ -72,6 +90,10 @@ def build_passport(
     condition: Condition,
     *,
     base: str,
+    facts: ModelFacts = NO_FACTS,
+    operator: Operator | None = None,
+    evidence: Evidence = NO_EVIDENCE,
+    life: Life = NO_LIFE,
     predictions: tuple[Prediction, ...] = (),
 ) -> Passport:
     """Build the whole passport of one battery at one point in time.
@@ -83,6 +105,10 @@ def build_passport(
     :param item: facts of the battery.
     :param condition: its state.
     :param base: absolute IRI below which the ids live, such as ``https://example.com/dbp``.
+    :param facts: further facts of the model: materials, suppliers, footprints, documents.
+    :param operator: who answers for the battery, where the master data describe that.
+    :param evidence: documents of this battery alone, and the measurement files behind its condition.
+    :param life: what happened to it besides measurements.
     :param predictions: predicted values, in any order.
     :raises PassportError: the facts are not about the same battery, or a text of them cannot be written.
     :raises InputError: no ids can be derived from base, manufacturer, serial number or model.
@@ -94,21 +120,34 @@ def build_passport(
     if item.model_id != model.model_id:
         raise PassportError(f"battery {item.battery_id}: it is of model {item.model_id}, not of {model.model_id}")
     checked_text(item.battery_id, "battery id")
-    identifiers = derive_identifiers(base, model, item)
+    item = life.applied_to(item)
+    as_of = life.as_of(condition.as_of)
+    own_documents = min((one.effective_tier for one in evidence.documents), key=RANKS.__getitem__, default=None)
+    identifiers = derive_identifiers(base, model, item, own_documents=own_documents)
+    condition = plausible(condition, model)
     sources = Sources(
         category=model.category,
         roots={
-            "model": model,
+            **_model_roots(model, facts),
             "item": item,
-            "condition": _plausible(condition, model),
-            "identity": _Identity(identifiers.asset, identifiers.shell),
+            "condition": condition,
+            "remaining_power": remaining_power(condition),
+            "identity": _Identity(identifiers.asset, identifiers.shell, as_of),
+            "operator": operator,
+            "evidence": evidence,
             "predictions": in_order(predictions),
+            "life": life,
+            "markings": stated_markings(facts, item.marking_names),
+            "documents": _documents(model, item, facts, evidence, life),
         },
     )
-    filled = [fill(part, sources) for part in parts()]
+    shared = _model_parts(model, _Same(facts))
+    if evidence.documents:
+        shared = {segment: filled for segment, filled in shared.items() if segment != _DOCUMENTS}
+    filled = [shared.get(part.segment) or fill(part, sources) for part in parts()]
     return Passport(
         battery_id=item.battery_id,
-        as_of=condition.as_of,
+        as_of=as_of,
         tier=Tier.AUTHORITY,
         identifiers=identifiers,
         elements=tuple(element for one in filled for element in one.elements),
@@ -116,23 +155,50 @@ def build_passport(
     )
 
 
-def _plausible(condition: Condition, model: BatteryModel) -> Condition:
-    """Move the values that cannot be true from the values to the absent ones."""
-    faults: dict[str, str] = {}
-    for row in (row for part in parts() for row in part.rows):
-        head, _, metric = row.source.partition(".")
-        measured = condition.values.get(metric) if head == "condition" else None
-        fault = row.fault(measured.value) if measured else None
-        if fault:
-            faults.setdefault(metric, fault)
-    capacity = condition.values.get("remaining_capacity_ah")
-    if capacity and capacity.value > MAXIMUM_CAPACITY_RATIO * model.rated_capacity_ah:
-        faults.setdefault(
-            "remaining_capacity_ah",
-            f"{capacity.value:g} Ah is implausible: above {MAXIMUM_CAPACITY_RATIO:g} times the rated "
-            f"{model.rated_capacity_ah:g} Ah",
-        )
-    if not faults:
-        return condition
-    values = {metric: value for metric, value in condition.values.items() if metric not in faults}
-    return condition.model_copy(update={"values": values, "absent": {**condition.absent, **faults}})
+def _documents(
+    model: BatteryModel, item: BatteryItem, facts: ModelFacts, evidence: Evidence, life: Life
+) -> DocumentLists:
+    """Return the documents of a battery: those of its model, its own, and those that its row names."""
+    named = {
+        "declaration_of_conformity": item.declaration_of_conformity_ids,
+        "test_report": item.test_report_ids,
+        "accident_report": life.accident_document_ids,
+    }
+    return DocumentLists((*facts.documents, *evidence.documents), model.manufacturer_id, named)
+
+
+def _model_roots(model: BatteryModel, facts: ModelFacts) -> dict[str, Any]:
+    """Return the roots of what all batteries of a model share; no document of one battery is among them."""
+    documents = DocumentLists(facts.documents, model.manufacturer_id, {})
+    return {
+        "model": model,
+        "facts": facts,
+        "documents": documents,
+        "model_documents": documents,
+        "files": documents,
+        # There is room for one; a closed one must not take the place of an open one.
+        "logo": min(documents.files("company_logo"), key=lambda one: RANKS[one.tier], default=None),
+    }
+
+
+class _Same:
+    """Facts as a key: equal where they are the same object, because comparing contents costs as much as filling.
+
+    :param facts: the facts.
+    """
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = facts
+
+    def __hash__(self) -> int:
+        return id(self.facts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.facts is self.facts
+
+
+@lru_cache(maxsize=64)
+def _model_parts(model: BatteryModel, same: _Same) -> dict[str, Filled]:
+    """Fill the parts that all batteries of a model share, once for all of them."""
+    sources = Sources(category=model.category, roots=_model_roots(model, same.facts))
+    return {part.segment: fill(part, sources) for part in parts() if part.is_of_model}

@@ -24,7 +24,7 @@ from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from battery_pilot.passport.building import Passport
@@ -201,6 +201,29 @@ def next_head(head: Head | None, entry: HistoryEntry) -> Head:
     return Head(entry, values)
 
 
+def next_heads(heads: Mapping[str, Head], entries: Iterable[HistoryEntry]) -> tuple[list[Head], set[str]]:
+    """Return the ends of chains after entries, and the batteries whose chain has moved on since theirs was made.
+
+    :param heads: ends of the chains before, by battery.
+    :param entries: what is appended, of different batteries.
+    :raises PassportError: an entry's changes do not fit the values before it.
+    """
+    after: list[Head] = []
+    taken: set[str] = set()
+    for entry in entries:
+        try:
+            after.append(next_head(heads.get(entry.battery_id), entry))
+        except VersionTaken:
+            taken.add(entry.battery_id)
+    return after, taken
+
+
+def demand_appended(taken: Collection[str], entry: HistoryEntry) -> None:
+    """Raise :class:`VersionTaken` where the entry's battery is among those that could not be appended to."""
+    if entry.battery_id in taken:
+        raise VersionTaken(f"{_name(entry)}: another entry was appended in the meantime; try again")
+
+
 def difference(old: dict[str, Value], new: dict[str, Value]) -> Changes:
     """Return what changes from old to new values, sorted by path."""
     return {
@@ -220,7 +243,8 @@ def replay(values: dict[str, Value], changes: Changes) -> dict[str, Value]:
     after = dict(values)
     for path, (old, new) in changes.items():
         if after.get(path) != old:
-            raise PassportError(f"the change of {path} starts from {old!r}, but the value was {after.get(path)!r}")
+            # Without the values: they may be of a closed tier, and messages end up in logs.
+            raise PassportError(f"the change of {path} does not start from the value before it")
         if new is None:
             after.pop(path, None)
         else:

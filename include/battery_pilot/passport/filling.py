@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import PassportError
+from battery_pilot.passport.derived import DERIVED
+from battery_pilot.passport.documents import Attachment, Text, Tiered
 from battery_pilot.passport.lexical import FLOAT_TYPES, INTEGER_TYPES, Value, utc_text
+from battery_pilot.passport.mapping import RANKS, is_visible
+from battery_pilot.passport.model import Tier
+from battery_pilot.passport.submodels import LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from battery_pilot.passport.mapping import Part, Row
-    from battery_pilot.passport.model import BatteryModel, Tier
 
 _NOTHING = "no data"
 _LANGUAGE_TEXT_MAXIMUM = 1023  # characters of a language string in the AAS metamodel
+_LOCATION_MAXIMUM = 2000  # characters of a path in the AAS metamodel
+_TABLES = {"tiered_materials": "materials", "suppliers": "spare_parts"}
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what XML, and so the AAS, cannot hold
 
 
@@ -27,13 +34,19 @@ class Element:
     """A filled row.
 
     :param row: the row of the mapping table.
-    :param path: the row's path with concrete list indices, counted from 0.
-    :param value: the value; ``None`` for containers.
+    :param path: the row's path with concrete list indices, counted from 0; the same in the view of every tier.
+    :param value: the value; of a text in several languages the main one, of a file its location; ``None`` for containers.
+    :param tier: who may see it: the row's tier or a more closed one.
+    :param texts: language and text of a multi-language property, the main one first.
+    :param file: what is known of a file.
     """
 
     row: Row
     path: str
-    value: Value | None = None
+    value: Value | None
+    tier: Tier
+    texts: tuple[Text, ...] = ()
+    file: Attachment | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,18 @@ class Filled:
     reasons: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Scope:
+    """Where a row is filled.
+
+    :param each: the list member that the row is inside of.
+    :param tier: the tier below which nothing here is open.
+    """
+
+    each: Any
+    tier: Tier
+
+
 def fill(part: Part, sources: Sources) -> Filled:
     """Fill one part.
 
@@ -84,7 +109,7 @@ def fill(part: Part, sources: Sources) -> Filled:
     :raises PassportError: a text of the sources cannot be written; the message names the element.
     """
     filled = Filled()
-    _fill(part, part.submodel, part.submodel.path, sources, None, filled)
+    _fill(part, part.submodel, part.submodel.path, sources, _Scope(None, Tier.PUBLIC), filled)
     return filled
 
 
@@ -100,55 +125,131 @@ def checked_text(text: str, place: str) -> str:
     return text
 
 
-def _fill(part: Part, row: Row, path: str, sources: Sources, each: Any, filled: Filled) -> None:
+def _fill(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, filled: Filled) -> None:
     if row.is_container:
-        _fill_container(part, row, path, sources, each, filled)
+        _fill_container(part, row, path, sources, scope, filled)
         return
-    raw = _resolve(row.source, sources, each)
-    value, reason = (None, _reason(row, sources)) if raw is None else _convert(row, path, raw)
-    if value is not None:
-        filled.elements.append(Element(row, path, value))
+    raw = _resolve(row, sources, scope.each)
+    raw, scope = _opened(raw, scope)
+    element, reason = (None, _reason(row, sources)) if raw is None else _element(row, path, raw, scope.tier)
+    if element is not None:
+        filled.elements.append(element)
         return
     if row.source:
         filled.reasons.append(reason)
     if row.is_mandatory(sources.category):
-        filled.absent.append(Absent(path, reason, row.tier))
+        filled.absent.append(Absent(path, reason, more_closed(row.tier, scope.tier)))
 
 
-def _fill_container(part: Part, row: Row, path: str, sources: Sources, each: Any, filled: Filled) -> None:
+def _fill_container(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, filled: Filled) -> None:
     inside = Filled()
     if row.kind == "SML":
-        _fill_members(part, row, path, sources, inside)
+        _fill_members(part, row, path, sources, scope, inside)
     else:
         for child in part.children[row.path]:
-            _fill(part, child, f"{path}.{child.id_short}", sources, each, inside)
+            _fill(part, child, f"{path}.{child.id_short}", sources, scope, inside)
     filled.reasons += inside.reasons
-    if inside.elements:
-        filled.elements += [Element(row, path), *inside.elements]
+    tier = more_closed(row.tier, scope.tier)
+    # What every battery has the same says nothing of one: a submodel with nothing else is empty.
+    if any(_says_something(one.row) for one in inside.elements) if row.kind == "Submodel" else inside.elements:
+        filled.elements += [Element(row, path, None, tier), *inside.elements]
         filled.absent += inside.absent
     elif row.is_mandatory(sources.category):
         reason = inside.reasons[0] if inside.reasons else row.note or _NOTHING
-        filled.absent.append(Absent(path, reason, row.tier))
+        filled.absent.append(Absent(path, reason, tier))
 
 
-def _fill_members(part: Part, row: Row, path: str, sources: Sources, inside: Filled) -> None:
+def _says_something(row: Row) -> bool:
+    return not row.is_container and row.source_steps[0] != "literal"
+
+
+def _fill_members(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, inside: Filled) -> None:
     (member,) = part.children[row.path]
-    given = _resolve(member.source, sources, None)
+    given = _resolve(member, sources, scope.each)
     if not given and member.source:
         inside.reasons.append(_reason(member, sources))
-    for index, each in enumerate(given or ()):
-        place = f"{path}[{index}]"
+    members: list[Filled] = []
+    for each in given or ():
+        raw, closer = _opened(each, scope)
+        one = Filled()
         if member.is_container:
-            _fill(part, member, place, sources, each, inside)
+            _fill(part, member, f"{path}[{len(members)}]", sources, replace(closer, each=raw), one)
         else:
-            value, _ = _convert(member, place, each)
-            inside.elements.append(Element(member, place, value))
+            element, _ = _element(member, f"{path}[{len(members)}]", raw, closer.tier)
+            one.elements += [element] if element else []
+        if one.elements:
+            members.append(one)
+    for index, number in enumerate(sorted(range(len(members)), key=lambda number: _openness(members[number]))):
+        _add_member(members[number], f"{path}[{number}]", f"{path}[{index}]", inside)
+
+
+def _openness(member: Filled) -> int:
+    """Return the number of the most open tier that sees anything of a list member.
+
+    Open members come first, so that the view of a tier is the beginning of every list: paths do not shift, and nothing
+    tells that there is more.
+    """
+    return min(RANKS[one.tier] for one in member.elements if not one.row.is_container)
+
+
+def _add_member(member: Filled, former: str, path: str, inside: Filled) -> None:
+    inside.reasons += member.reasons
+    if former == path:
+        inside.elements += member.elements
+        inside.absent += member.absent
+        return
+    cut = len(former)
+    inside.elements += [replace(one, path=path + one.path[cut:]) for one in member.elements]
+    inside.absent += [replace(one, path=path + one.path[cut:]) for one in member.absent]
+
+
+def _opened(raw: Any, scope: _Scope) -> tuple[Any, _Scope]:
+    """Take a member of a list out of its tier."""
+    if isinstance(raw, Tiered):
+        return raw.value, _Scope(scope.each, more_closed(raw.tier, scope.tier))
+    return raw, scope
+
+
+def more_closed(one: Tier, other: Tier) -> Tier:
+    """Return the tier of two that fewer readers have."""
+    return one if one is other or is_visible(other, one) else other
+
+
+def _element(row: Row, path: str, raw: Any, floor: Tier) -> tuple[Element | None, str]:
+    """Return the element for what a source gave, or ``None`` and what is wrong with it."""
+    tier = more_closed(row.tier, floor)
+    if row.kind == "MLP":
+        texts = _texts(raw, path)
+        return (Element(row, path, texts[0].text, tier, texts), "") if texts else (None, "the text is blank")
+    if row.kind == "File":
+        location = checked_text(raw.location, path)
+        if len(location) > _LOCATION_MAXIMUM:
+            raise PassportError(
+                f"{path}: an address of {len(location)} characters, the AAS allows {_LOCATION_MAXIMUM}"
+            )
+        return Element(row, path, location, tier, file=raw), ""
+    value, reason = _convert(row, path, raw)
+    return (None, reason) if value is None else (Element(row, path, value, tier), "")
+
+
+def _texts(raw: str | tuple[Text, ...], path: str) -> tuple[Text, ...]:
+    """Return the texts that are not blank, the main one first: English, or else the first."""
+    given = (Text(LANGUAGE, raw),) if isinstance(raw, str) else raw
+    texts = [Text(language, checked_text(text, path)) for language, text in given if text.strip()]
+    for _, text in texts:
+        if len(text) > _LANGUAGE_TEXT_MAXIMUM:
+            raise PassportError(
+                f"{path}: {len(text)} characters, the AAS allows {_LANGUAGE_TEXT_MAXIMUM}; shorten it"
+            )
+    return tuple(sorted(texts, key=lambda one: one.language != LANGUAGE))
 
 
 def _convert(row: Row, path: str, raw: Any) -> tuple[Value | None, str]:
     """Return the value for what a source gave, or ``None`` and what is wrong with it."""
     if row.conversion == "month_period":
         return f"P{raw}M", ""
+    if row.value_type == "xs:boolean":
+        return bool(raw), ""
     if row.value_type in FLOAT_TYPES | INTEGER_TYPES:
         fault = row.fault(raw)
         return (None, fault) if fault else (_number(row, raw), "")
@@ -160,8 +261,6 @@ def _convert(row: Row, path: str, raw: Any) -> tuple[Value | None, str]:
             date.fromisoformat(text)
         except ValueError as error:
             raise PassportError(f"{path}: {text!r} is no date; correct it in the master data") from error
-    if row.kind == "MLP" and len(text) > _LANGUAGE_TEXT_MAXIMUM:
-        raise PassportError(f"{path}: {len(text)} characters, the AAS allows {_LANGUAGE_TEXT_MAXIMUM}; shorten it")
     return (text, "") if text.strip() else (None, "the text is blank")
 
 
@@ -171,23 +270,27 @@ def _number(row: Row, raw: float) -> float | int:
     return math.floor(raw) if row.conversion == "floor" else round(raw)
 
 
-def _resolve(source: str, sources: Sources, each: Any) -> Any:
-    """Return what a source stands for, or ``None``."""
-    head, _, tail = source.partition(".")
+def _resolve(row: Row, sources: Sources, each: Any) -> Any:
+    """Return what a row's source stands for, or ``None``."""
+    head, tail = row.source_steps
     if not head:
         return None
     if head == "literal":
         return tail
     if head == "derived":
-        return _DERIVED[tail](sources.roots)
-    if head == "each":
-        return getattr(each, tail) if tail else each
+        return DERIVED[tail](sources.roots)
     if head == "condition":
         metric, _, attribute = tail.partition(".")
         measured = sources.roots["condition"].values.get(metric)
         return getattr(measured, attribute or "value") if measured else None
-    root = sources.roots.get(head)
-    return getattr(root, tail) if tail else root
+    root = each if head == "each" else sources.roots.get(head)
+    if root is None or not tail:
+        return root
+    if head in {"documents", "model_documents"}:
+        return root.get(tail)
+    if head == "files":
+        return root.files(tail)
+    return attrgetter(tail)(root) if "." in tail else getattr(root, tail)
 
 
 def _reason(row: Row, sources: Sources) -> str:
@@ -197,35 +300,8 @@ def _reason(row: Row, sources: Sources) -> str:
         return str(sources.roots["condition"].absent.get(metric, f"no measurement gives {metric}"))
     if head in {"model", "item"}:
         return f"the master data have no {tail} of this {'model' if head == 'model' else 'battery'}"
+    if head == "facts":
+        return f"the table {_TABLES.get(tail, tail)} has no row of this model"
+    if head in {"documents", "model_documents"}:
+        return f"there is no document of purpose {tail}"
     return row.note or _NOTHING
-
-
-@dataclass(frozen=True)
-class _PowerAt:
-    state_of_charge_percent: int
-    power_watt: float
-
-
-def _original_power_capability(roots: Mapping[str, Any]) -> list[_PowerAt]:
-    model: BatteryModel = roots["model"]
-    known = ((80, model.original_power_watt_at_80_percent_soc), (20, model.original_power_watt_at_20_percent_soc))
-    return [_PowerAt(soc, power) for soc, power in known if power is not None]
-
-
-def _temperature_as_of(roots: Mapping[str, Any]) -> datetime | None:
-    return max(
-        (
-            measured.as_of
-            for metric, measured in roots["condition"].values.items()
-            if metric == "mean_temperature_celsius" or metric.endswith("_idle_range_minute")
-        ),
-        default=None,
-    )
-
-
-_DERIVED = {
-    "as_of": lambda roots: roots["condition"].as_of,
-    "economic_operator_id": lambda roots: roots["item"].operator_id or roots["model"].manufacturer_id,
-    "original_power_capability": _original_power_capability,
-    "temperature_as_of": _temperature_as_of,
-}

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from pydantic import ValidationError
+
 from battery_pilot.errors import PassportError, TransientError
 from battery_pilot.passport.aas import passport_sha256
 from battery_pilot.passport.chain import (
@@ -25,15 +27,17 @@ from battery_pilot.passport.chain import (
     Seal,
     VersionTaken,
     current_entry,
+    demand_appended,
     next_entry,
     next_head,
+    next_heads,
     reconstruct,
     verify_chain,
 )
 from battery_pilot.passport.model import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from battery_pilot.passport.building import Passport
@@ -52,8 +56,10 @@ __all__ = [
     "current_entry",
     "next_entry",
     "next_head",
+    "read_entry",
     "reconstruct",
     "record",
+    "record_all",
     "verify_chain",
 ]
 
@@ -68,12 +74,33 @@ class HistoryUnavailable(TransientError):
 
 
 class HistoryStore(Protocol):
-    """Where a history is kept. Implementations are safe for several processes."""
+    """Where a history is kept. Implementations are safe for several processes.
+
+    The calls with many batteries cost about as much as one with a single battery; a thousand are a good number.
+    """
+
+    def append_all(self, entries: Sequence[HistoryEntry]) -> set[str]:
+        """Add each entry after the last one of its battery.
+
+        :param entries: of different batteries.
+        :return: the batteries whose chain has moved on since the entry was made; nothing was added to them.
+        :raises PassportError: an entry's changes do not fit the values before it; nothing at all was added.
+        """
+
+    def heads(self, battery_ids: Iterable[str]) -> dict[str, Head]:
+        """Return the ends of the chains of all those batteries that have one."""
+
+    def currents(self, battery_ids: Iterable[str]) -> dict[str, HistoryEntry]:
+        """Return :meth:`current` of all those batteries that have an entry."""
+
+    def known(self, battery_ids: Iterable[str], known_until: datetime) -> dict[str, list[HistoryEntry]]:
+        """Return the entries of those batteries with that ``known_until``, by version; batteries without one are left out."""
 
     def append(self, entry: HistoryEntry) -> None:
         """Add an entry after the last one of its battery.
 
-        :raises VersionTaken: an entry of that battery and version exists.
+        :raises VersionTaken: another entry was appended since this one was made.
+        :raises PassportError: the entry's changes do not fit the values before it.
         """
 
     def entries(self, battery_id: str, as_of: datetime | None = None) -> Sequence[HistoryEntry]:
@@ -84,6 +111,9 @@ class HistoryStore(Protocol):
 
     def current(self, battery_id: str) -> HistoryEntry | None:
         """Return the entry with the greatest (``as_of``, ``known_until``, ``version``), or ``None`` if there is none."""
+
+    def battery_ids(self) -> Iterable[str]:
+        """Return the batteries that have an entry, in order."""
 
     def count(self) -> int:
         """Return how many entries there are in all."""
@@ -106,45 +136,68 @@ class Recorded:
 def record(
     store: HistoryStore, passport: Passport, *, run: str, recorded_at: datetime, known_until: datetime
 ) -> Recorded:
-    """Add a passport to the history, unless it is what was recorded last for the same two times.
+    """Add one passport to the history; :func:`record_all` says how."""
+    return record_all(store, [passport], run=run, recorded_at=recorded_at, known_until=known_until)[0]
+
+
+def record_all(
+    store: HistoryStore, passports: Sequence[Passport], *, run: str, recorded_at: datetime, known_until: datetime
+) -> list[Recorded]:
+    """Add passports to the history, except those that are what was recorded last for the same two times.
+
+    Of two runs that append to the same battery at once, one wins; the other looks again and follows it.
 
     :param store: where the history is kept.
-    :param passport: a whole passport, no view.
-    :param run: what records it.
+    :param passports: whole passports, no views, of different batteries.
+    :param run: what records them.
     :param recorded_at: now, with a time zone.
-    :param known_until: end of the window that the passport was built for, with a time zone.
-    :raises PassportError: the passport is only a view.
-    :raises VersionTaken: other processes kept appending to the same battery.
+    :param known_until: end of the window that the passports were built for, with a time zone.
+    :return: what became of each, in the same order.
+    :raises PassportError: a passport is only a view, or two are of the same battery.
+    :raises VersionTaken: other processes kept appending to the same batteries.
     """
+    digests = {passport.battery_id: _digests(passport) for passport in passports}
+    if len(digests) < len(passports):
+        raise PassportError("two of the passports to record are of the same battery; record them one after the other")
+    recorded: dict[str, tuple[HistoryEntry, bool]] = {}
+    pending = list(passports)
+    for _ in range(_ATTEMPTS):
+        ids = [passport.battery_id for passport in pending]
+        heads = store.heads(ids)  # before the look for what is known: what comes in between takes the version
+        known = store.known(ids, known_until)
+        made: list[HistoryEntry] = []
+        for passport in pending:
+            name, own = passport.battery_id, digests[passport.battery_id]
+            alike = [entry for entry in known.get(name, ()) if entry.as_of == passport.as_of]
+            if alike and alike[-1].view_sha256 == own[Tier.AUTHORITY]:
+                recorded[name] = alike[-1], False
+            else:
+                times = {"recorded_at": recorded_at, "known_until": known_until}
+                made.append(next_entry(heads.get(name), passport, own, run=run, **times))
+        taken = store.append_all(made)
+        recorded |= {entry.battery_id: (entry, True) for entry in made if entry.battery_id not in taken}
+        pending = [passport for passport in pending if passport.battery_id in taken]
+        if not pending:
+            return _outcome(store, [recorded[name] for name in digests])
+        log.debug("%d batteries were appended to in the meantime; they are tried again", len(pending))
+    names = ", ".join(passport.battery_id for passport in pending[:3])
+    raise VersionTaken(f"battery {names}: other processes appended {_ATTEMPTS} times in between; try again")
+
+
+def _outcome(store: HistoryStore, recorded: Sequence[tuple[HistoryEntry, bool]]) -> list[Recorded]:
+    currents = store.currents(entry.battery_id for entry, _ in recorded)
+    return [
+        Recorded(entry.version, is_new, currents[entry.battery_id].version == entry.version)
+        for entry, is_new in recorded
+    ]
+
+
+def _digests(passport: Passport) -> dict[Tier, str]:
     if passport.tier is not Tier.AUTHORITY:
         raise PassportError(
             f"battery {passport.battery_id}: only a whole passport is recorded, not a {passport.tier} view"
         )
-    digests = {tier: passport_sha256(passport.view(tier)) for tier in Tier}
-    for attempt in range(_ATTEMPTS):
-        head = store.head(
-            passport.battery_id
-        )  # before the look for duplicates: what comes in between takes the version
-        known = [
-            entry for entry in store.entries(passport.battery_id, passport.as_of) if entry.known_until == known_until
-        ]
-        if known and known[-1].view_sha256 == digests[Tier.AUTHORITY]:
-            return Recorded(known[-1].version, is_new=False, is_current=_is_current(store, known[-1]))
-        entry = next_entry(head, passport, digests, run=run, recorded_at=recorded_at, known_until=known_until)
-        try:
-            store.append(entry)
-        except VersionTaken:
-            log.debug("battery %s: version %d was taken, attempt %d", passport.battery_id, entry.version, attempt + 1)
-            continue
-        return Recorded(entry.version, is_new=True, is_current=_is_current(store, entry))
-    raise VersionTaken(
-        f"battery {passport.battery_id}: other processes appended {_ATTEMPTS} times in between; try again"
-    )
-
-
-def _is_current(store: HistoryStore, entry: HistoryEntry) -> bool:
-    current = store.current(entry.battery_id)
-    return current is not None and current.version == entry.version
+    return {tier: passport_sha256(passport.view(tier)) for tier in Tier}
 
 
 class SqliteHistory:
@@ -160,18 +213,56 @@ class SqliteHistory:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
 
-    def append(self, entry: HistoryEntry) -> None:
-        """Add an entry after the last one of its battery, in one transaction."""
+    def append_all(self, entries: Sequence[HistoryEntry]) -> set[str]:
+        """Add each entry after the last one of its battery, all in one transaction, and return the batteries left out."""
         with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")  # so that the head read here is still the head when the entry is in
-            after = next_head(_read_head(connection, entry.battery_id), entry)
-            key = (entry.battery_id, entry.version)
             connection.execute(
+                "BEGIN IMMEDIATE"
+            )  # so that the heads read here are still the heads when the entries are in
+            after, taken = next_heads(_read_heads(connection, [entry.battery_id for entry in entries]), entries)
+            connection.executemany(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
-                (*key, _sortable(entry.as_of), _sortable(entry.known_until), entry.model_dump_json()),
+                (
+                    (
+                        head.entry.battery_id,
+                        head.entry.version,
+                        _sortable(head.entry.as_of),
+                        _sortable(head.entry.known_until),
+                        head.entry.model_dump_json(),
+                    )
+                    for head in after
+                ),
             )
-            connection.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (*key, json.dumps(after.values)))
+            connection.executemany(
+                "INSERT OR REPLACE INTO heads VALUES (?, ?, ?)",
+                ((head.entry.battery_id, head.entry.version, json.dumps(head.values)) for head in after),
+            )
             connection.execute("COMMIT")
+        return taken
+
+    def heads(self, battery_ids: Iterable[str]) -> dict[str, Head]:
+        """Return the ends of the chains of all those batteries that have one."""
+        with self._connection() as connection:
+            return _read_heads(connection, battery_ids)
+
+    def currents(self, battery_ids: Iterable[str]) -> dict[str, HistoryEntry]:
+        """Return :meth:`current` of all those batteries that have an entry."""
+        with self._connection() as connection:
+            found = connection.execute(_CURRENTS, (json.dumps(list(battery_ids)),)).fetchall()
+        return {battery_id: read_entry(text) for battery_id, text in found}
+
+    def known(self, battery_ids: Iterable[str], known_until: datetime) -> dict[str, list[HistoryEntry]]:
+        """Return the entries of those batteries with that ``known_until``, by version."""
+        with self._connection() as connection:
+            found = connection.execute(_KNOWN, (json.dumps(list(battery_ids)), _sortable(known_until))).fetchall()
+        entries: dict[str, list[HistoryEntry]] = {}
+        for battery_id, text in found:
+            entries.setdefault(battery_id, []).append(read_entry(text))
+        return entries
+
+    def append(self, entry: HistoryEntry) -> None:
+        """Add an entry after the last one of its battery."""
+        demand_appended(self.append_all([entry]), entry)
 
     def entries(self, battery_id: str, as_of: datetime | None = None) -> list[HistoryEntry]:
         """Return a battery's entries by version, all or those of one point in time."""
@@ -180,22 +271,20 @@ class SqliteHistory:
                 found = connection.execute(_ENTRIES, (battery_id,)).fetchall()
             else:
                 found = connection.execute(_ENTRIES_OF_TIME, (battery_id, _sortable(as_of))).fetchall()
-        return [HistoryEntry.model_validate_json(text) for (text,) in found]
+        return [read_entry(text) for (text,) in found]
 
     def head(self, battery_id: str) -> Head | None:
         """Return the end of a battery's chain, or ``None`` if there is none."""
-        with self._connection() as connection:
-            return _read_head(connection, battery_id)
+        return self.heads([battery_id]).get(battery_id)
 
     def current(self, battery_id: str) -> HistoryEntry | None:
         """Return the entry with the greatest (``as_of``, ``known_until``, ``version``), or ``None`` if there is none."""
+        return self.currents([battery_id]).get(battery_id)
+
+    def battery_ids(self) -> list[str]:
+        """Return the batteries that have an entry, in order."""
         with self._connection() as connection:
-            found = connection.execute(
-                "SELECT entry FROM entries WHERE battery_id = ? "
-                "ORDER BY as_of DESC, known_until DESC, version DESC LIMIT 1",
-                (battery_id,),
-            ).fetchone()
-        return HistoryEntry.model_validate_json(found[0]) if found else None
+            return [name for (name,) in connection.execute("SELECT battery_id FROM heads ORDER BY battery_id")]
 
     def count(self) -> int:
         """Return how many entries there are in all."""
@@ -242,17 +331,42 @@ CREATE TABLE IF NOT EXISTS heads (
 
 _ENTRIES = "SELECT entry FROM entries WHERE battery_id = ? ORDER BY version"
 _ENTRIES_OF_TIME = "SELECT entry FROM entries WHERE battery_id = ? AND as_of = ? ORDER BY version"
+_HEADS = """
+SELECT battery_id, entry, value_by_tier FROM heads JOIN entries USING (battery_id, version)
+WHERE battery_id IN (SELECT value FROM json_each(?))
+"""
+_KNOWN = """
+SELECT battery_id, entry FROM entries
+WHERE battery_id IN (SELECT value FROM json_each(?)) AND known_until = ? ORDER BY battery_id, version
+"""
+_CURRENTS = """
+SELECT battery_id, entry FROM json_each(?) AS wanted JOIN entries ON (battery_id, version) = (
+    SELECT battery_id, version FROM entries WHERE battery_id = wanted.value
+    ORDER BY as_of DESC, known_until DESC, version DESC LIMIT 1
+)
+"""
 
 
-def _read_head(connection: sqlite3.Connection, battery_id: str) -> Head | None:
-    found = connection.execute(
-        "SELECT entry, value_by_tier FROM heads JOIN entries USING (battery_id, version) WHERE battery_id = ?",
-        (battery_id,),
-    ).fetchone()
-    if found is None:
-        return None
-    values = {Tier(tier): values for tier, values in json.loads(found[1]).items()}
-    return Head(HistoryEntry.model_validate_json(found[0]), values)
+def _read_heads(connection: sqlite3.Connection, battery_ids: Iterable[str]) -> dict[str, Head]:
+    heads = {}
+    for battery_id, entry, values in connection.execute(_HEADS, (json.dumps(list(battery_ids)),)):
+        by_tier = {Tier(tier): own for tier, own in json.loads(values).items()}
+        heads[battery_id] = Head(read_entry(entry), by_tier)
+    return heads
+
+
+def read_entry(text: str) -> HistoryEntry:
+    """Return an entry as a store keeps it.
+
+    :param text: its JSON.
+    :raises PassportError: it is no entry.
+    """
+    try:
+        return HistoryEntry.model_validate_json(text)
+    except ValidationError as error:  # without what it quotes: values of closed tiers
+        raise PassportError(
+            f"history: {error.error_count()} faults in a kept entry: it was altered; restore the store from a backup"
+        ) from None
 
 
 def _sortable(moment: datetime) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from battery_pilot.errors import InputError
-from battery_pilot.passport.mapping import parts
+from battery_pilot.passport.mapping import is_visible, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from battery_pilot.passport.model import BatteryItem, BatteryModel
+    from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
 
+_ID_MAXIMUM = 2048  # characters of an identifier in the AAS metamodel
 _SLUG_MAXIMUM = 200  # leaves room for a prefix and an ending below the 255 bytes of a file name
 
 
@@ -29,6 +30,7 @@ class Identifiers:
     :param asset_type: id of the battery model.
     :param shell: id of the Asset Administration Shell, which is also the id of the passport.
     :param submodels: submodel idShort to submodel id; model-level parts have the same id for all batteries of a model.
+    :param own_documents: the most open tier of documents of this battery alone, or ``None`` if it has none.
     """
 
     battery_id: str
@@ -37,28 +39,56 @@ class Identifiers:
     asset_type: str
     shell: str
     submodels: Mapping[str, str]
+    own_documents: Tier | None = None
+
+    def seen_by(self, tier: Tier) -> Identifiers:
+        """Return the ids as readers of a tier see them: a part of its own would tell of documents that are not for them."""
+        if self.own_documents is None or is_visible(self.own_documents, tier):
+            return self
+        of_model = submodel_id(self.asset_type, _DOCUMENTS_SEGMENT)
+        return replace(self, submodels={**self.submodels, DOCUMENTS: of_model}, own_documents=None)
 
 
-def derive_identifiers(base: str, model: BatteryModel, item: BatteryItem) -> Identifiers:
+DOCUMENTS = "HandoverDocumentation"
+"""The part that is of the model, unless a battery has documents of its own."""
+
+_DOCUMENTS_SEGMENT = "handover-documentation"
+
+
+def derive_identifiers(
+    base: str, model: BatteryModel, item: BatteryItem, *, own_documents: Tier | None = None
+) -> Identifiers:
     """Derive all ids of a battery's passport.
 
     :param base: absolute IRI below which the ids live, such as ``https://example.com/dbp``.
     :param model: gives the manufacturer id and the model id.
     :param item: gives the serial number.
-    :raises InputError: base is no absolute IRI, or a name cannot be a step of an IRI.
+    :param own_documents: the most open tier of the documents that the battery has besides those of its model.
+    :raises InputError: base is no absolute IRI, a name cannot be a step of an IRI, or an id would be too long.
     """
     asset = asset_id(base, model.manufacturer_id, item.serial_number)
     asset_type = model_iri(base, model.manufacturer_id, model.model_id)
+    owners = {str(part.submodel.id_short): asset_type if part.is_of_model else asset for part in parts()}
+    if own_documents is not None:
+        owners[DOCUMENTS] = asset
+    submodels = {
+        str(part.submodel.id_short): submodel_id(owners[str(part.submodel.id_short)], part.segment)
+        for part in parts()
+    }
+    longest = max((*submodels.values(), shell_id(asset)), key=len)
+    if len(longest) > _ID_MAXIMUM:
+        raise InputError(
+            f"battery {item.battery_id[:80]}: an id of {len(longest)} characters, the AAS allows {_ID_MAXIMUM}; shorten the "
+            "serial number, the names of model and manufacturer, or the identifier base"
+        )
     return Identifiers(
         battery_id=item.battery_id,
         serial_number=item.serial_number,
         asset=asset,
         asset_type=asset_type,
         shell=shell_id(asset),
-        submodels={
-            str(part.submodel.id_short): submodel_id(asset_type if part.is_of_model else asset, part.segment)
-            for part in parts()
-        },
+        submodels=submodels,
+        own_documents=own_documents,
     )
 
 
@@ -118,8 +148,10 @@ def _checked_base(base: str) -> str:
 
 
 def _step(text: str) -> str:
-    if not text.strip("."):
-        raise InputError(f"{text!r} cannot be a step of an identifier; it must have a character besides dots")
+    if not text.strip(".").strip():
+        raise InputError(
+            f"{text!r} cannot be a step of an identifier; it must have a character besides dots and blanks"
+        )
     try:
         return quote(text, safe="")
     except UnicodeEncodeError as error:

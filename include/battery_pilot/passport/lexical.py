@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from battery_pilot.errors import PassportError
 
@@ -21,6 +22,7 @@ INTEGER_TYPES = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)
 def utc_text(moment: datetime) -> str:
     """Write a point in time as UTC with a trailing Z; the same instant gives the same text.
 

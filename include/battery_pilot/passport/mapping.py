@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,12 @@ OWN_IDS = "https://battery-pilot.org/ids/1/0/"
 """Base of the semantic ids of what no published template has; every id below it is in ``tables/concepts.csv``."""
 
 _TABLE_NAME = re.compile(r"(?P<template>[a-z0-9-]+)_(?P<part>[a-z_]+)_(?P<version>\d+(\.\d+)+)\.csv")
+SUPPLIERS = ("maker", "operator", "laboratory", "recycler")
+"""Who supplies what a passport says."""
+
+RANKS = {tier: rank for rank, tier in enumerate(Tier)}
+"""The tiers from open to closed."""
+
 _KINDS = frozenset({"Submodel", "SMC", "SML", "Property", "MLP", "File"})
 _FLOAT_MAXIMUM = 3.4028234e38  # of xs:float, which has 32 bit
 
@@ -41,7 +47,8 @@ class Row:
     :param unit: unit of the value; where the template errs, the right one, and the note says so.
     :param cardinality: One, ZeroToOne, ZeroToMany or OneToMany, within the parent.
     :param required_for: battery categories for which the regulation demands the element.
-    :param tier: who may see it.
+    :param tier: who may see it; one element may be more closed than its row, such as a document.
+    :param supplier: who has to supply it: maker, operator, laboratory or recycler; empty for whoever supplies its parent.
     :param source: dotted name of where the value comes from; empty where nothing gives it.
     :param conversion: name of the conversion from source to value; empty for none.
     :param minimum: smallest plausible value.
@@ -58,18 +65,25 @@ class Row:
     cardinality: str
     required_for: frozenset[str]
     tier: Tier
+    supplier: str
     source: str
     conversion: str
     minimum: float | None
     maximum: float | None
     note: str
 
-    @property
+    @cached_property
     def id_short(self) -> str | None:
         """The last step of the path; ``None`` for a member of a list, which carries no idShort."""
         return None if self.path.endswith("]") else self.path.rpartition(".")[2]
 
-    @property
+    @cached_property
+    def source_steps(self) -> tuple[str, str]:
+        """The first step of the source, and the rest of it."""
+        head, _, tail = self.source.partition(".")
+        return head, tail
+
+    @cached_property
     def is_container(self) -> bool:
         """Whether the element holds elements instead of a value."""
         return self.kind in {"Submodel", "SMC", "SML"}
@@ -123,6 +137,11 @@ class Part:
         """Rows by their path."""
         return {row.path: row for row in self.rows}
 
+    def supplier_of(self, path: str) -> str:
+        """Return who has to supply the element of a row's path."""
+        row = self.by_path[path]
+        return row.supplier or self.supplier_of(parent_path(path))
+
     @cached_property
     def children(self) -> dict[str, tuple[Row, ...]]:
         """Rows directly below a path, in the table's order."""
@@ -145,11 +164,13 @@ class Concept:
     data_type: str
 
 
+@lru_cache(maxsize=8192)  # the same paths stand in every passport
 def parent_path(path: str) -> str:
     """Return the path of the element that holds the one at this path; empty for a submodel."""
     return path[: path.rindex("[")] if path.endswith("]") else path.rpartition(".")[0]
 
 
+@lru_cache(maxsize=8192)
 def row_path(path: str) -> str:
     """Return the table's path for a concrete one: every index becomes ``[]``."""
     return re.sub(r"\[\d+\]", "[]", path)
@@ -157,8 +178,7 @@ def row_path(path: str) -> str:
 
 def is_visible(tier: Tier, to: Tier) -> bool:
     """Tell whether a reader of tier ``to`` may see an element of the tier."""
-    order = list(Tier)
-    return order.index(tier) <= order.index(to)
+    return RANKS[tier] <= RANKS[to]
 
 
 @cache
@@ -226,6 +246,7 @@ def _row(record: dict[str, str]) -> Row:
         cardinality=record["cardinality"],
         required_for=frozenset(record["required_for"].split()),
         tier=Tier(record["tier"]),
+        supplier=record["supplier"],
         source=record["source"],
         conversion=record["conversion"],
         minimum=float(record["minimum"]) if record["minimum"] else None,
@@ -240,6 +261,8 @@ def _check(row: Row, above: dict[str, Row]) -> None:
         raise PassportError(f"kind {row.kind!r} is none of {', '.join(sorted(_KINDS))}")
     if row.path in above:
         raise PassportError(f"path {row.path} stands in the table twice")
+    if row.supplier not in SUPPLIERS and (row.supplier or not above):
+        raise PassportError(f"supplier {row.supplier!r} is none of {', '.join(SUPPLIERS)}")
     if not above:
         return
     parent = above.get(parent_path(row.path))
@@ -247,6 +270,6 @@ def _check(row: Row, above: dict[str, Row]) -> None:
         raise PassportError(f"path {row.path} stands below no container of an earlier row")
     if not is_visible(parent.tier, row.tier):
         raise PassportError(f"{row.path} is more open ({row.tier}) than what holds it ({parent.tier})")
-    if "[]" in row.path and row.tier is not parent.tier:
+    if row.path.endswith("]") and row.tier is not parent.tier:
         # A view that dropped some members of a list would shift the others and show that something is missing.
         raise PassportError(f"{row.path} has another tier ({row.tier}) than its list ({parent.tier})")

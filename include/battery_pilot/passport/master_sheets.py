@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from io import StringIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import MeasurementError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 WORKBOOK = "master.xlsx"
-"""Workbook that may hold both tables, each in the sheet of its name."""
+"""Workbook that may hold all tables, each in the sheet of its name."""
 
 # Excel keeps 15 digits of a number; of a longer serial number the rest has become zeros.
 _LARGEST_EXACT = 1e15
@@ -35,15 +35,16 @@ class Lines:
     decimal_comma: bool
 
 
-def csv_lines(name: str, text: str) -> Lines:
+def csv_lines(name: str, lines: Iterator[str]) -> Lines:
     """Return the lines of a CSV file, separated by commas or by semicolons, the latter also with decimal commas.
 
     :param name: of the file, for places.
-    :param text: content of the file; reading on raises ``csv.Error`` where it is damaged.
+    :param lines: of the file; reading on raises ``csv.Error`` where it is damaged.
     """
-    first = text.partition("\n")[0]
+    first = next(lines, "")
     separator = ";" if first.count(";") > first.count(",") else ","
-    return Lines(_csv_cells(name, csv.reader(StringIO(text), delimiter=separator)), decimal_comma=separator == ";")
+    reader = csv.reader(chain([first] if first else [], lines), delimiter=separator)
+    return Lines(_csv_cells(name, reader), decimal_comma=separator == ";")
 
 
 def _csv_cells(name: str, lines: Any) -> Iterator[tuple[str, list[str]]]:
@@ -59,11 +60,21 @@ def _csv_cells(name: str, lines: Any) -> Iterator[tuple[str, list[str]]]:
         yield place, cells
 
 
+def sheet_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the sheets of a folder's :data:`WORKBOOK`; none where there is no workbook that can be read."""
+    path = folder / WORKBOOK
+    try:
+        workbook = Source(path.read_bytes(), str(path)).workbook if path.is_file() else None
+    except (OSError, MeasurementError):  # reading its tables tells why
+        return ()
+    return tuple(workbook.sheet_names) if workbook else ()
+
+
 def sheets_with(folder: Path, table: str, problems: list[str]) -> list[tuple[str, Lines]]:
     """Return the sheets of a folder's workbooks that hold a table, each with the words for it.
 
     :param folder: with ``<table>.xlsx``, whose only sheet or sheet of that name counts, or :data:`WORKBOOK`.
-    :param table: ``models`` or ``batteries``.
+    :param table: name of the table.
     :param problems: receives a sentence for each workbook that cannot be read.
     """
     found = []

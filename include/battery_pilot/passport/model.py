@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from battery_pilot.electrochemistry.condition import Frozen, Ratings
 
@@ -16,6 +17,15 @@ class Tier(StrEnum):
     PUBLIC = "public"
     LEGITIMATE_INTEREST = "legitimate_interest"
     AUTHORITY = "authority"
+
+
+def _checked_day(text: str) -> str:
+    date.fromisoformat(text)  # 2026-02-30 has the form of a date and is none
+    return text
+
+
+Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_checked_day)]
+"""A date of the calendar, as 2026-01-31."""
 
 
 class BatteryModel(Frozen):
@@ -63,6 +73,9 @@ class BatteryModel(Frozen):
         description="internal resistance of a cell at begin of life; the resistance increase refers to it",
         examples=[0.0011],
     )
+    initial_module_resistance_ohm: float | None = Field(
+        default=None, gt=0, description="internal resistance of a module at begin of life", examples=[0.012]
+    )
     initial_pack_resistance_ohm: float | None = Field(
         default=None, gt=0, description="internal resistance of the pack at begin of life", examples=[0.1]
     )
@@ -95,6 +108,45 @@ class BatteryModel(Frozen):
         default=None, gt=0, description="C-rate of the cycle-life test", examples=[0.5]
     )
 
+    power_to_energy_watt_per_watthour: float | None = Field(
+        default=None, gt=0, description="nominal power over energy", examples=[6.6]
+    )
+    chemistry_short_name: str | None = Field(
+        default=None, description="short name of the chemistry", examples=["NMC"]
+    )
+    chemistry_name: str | None = Field(
+        default=None, description="clear name of the chemistry", examples=["Lithium nickel manganese cobalt oxides"]
+    )
+    extinguishing_agents: tuple[str, ...] = Field(
+        default=(), description="extinguishing agents that may be used", examples=[("Water", "CO2")]
+    )
+    renewable_content_percent: float | None = Field(
+        default=None, ge=0, le=100, description="share of renewable content", examples=[3.5]
+    )
+
+    @model_validator(mode="after")
+    def _checked_orders(self) -> Self:
+        """Refuse what cannot be true of any battery."""
+        _demand_order(
+            "minimum_voltage_volt", self.minimum_voltage_volt, "nominal_voltage_volt", self.nominal_voltage_volt
+        )
+        _demand_order(
+            "nominal_voltage_volt", self.nominal_voltage_volt, "maximum_voltage_volt", self.maximum_voltage_volt
+        )
+        _demand_order(
+            "idle_temperature_minimum_celsius",
+            self.idle_temperature_minimum_celsius,
+            "idle_temperature_maximum_celsius",
+            self.idle_temperature_maximum_celsius,
+        )
+        _demand_order(
+            "round_trip_efficiency_at_half_life_percent",
+            self.round_trip_efficiency_at_half_life_percent,
+            "initial_round_trip_efficiency_percent",
+            self.initial_round_trip_efficiency_percent,
+        )
+        return self
+
     def ratings(self) -> Ratings:
         """Return the rated values that the condition's metrics refer to."""
         return Ratings(**{name: getattr(self, name) for name in Ratings.model_fields})
@@ -108,14 +160,9 @@ class BatteryItem(Frozen):
     )
     model_id: str = Field(description="a model of the table models", examples=["NMC-60Ah"])
     serial_number: str = Field(description="serial number, unique within a manufacturer", examples=["CW-2026-000017"])
-    manufactured_on: str = Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}$", description="date of manufacture", examples=["2026-01-31"]
-    )
-    put_into_service_on: str | None = Field(
-        default=None,
-        pattern=r"^\d{4}-\d{2}-\d{2}$",
-        description="date of putting into service",
-        examples=["2026-03-02"],
+    manufactured_on: Day = Field(description="date of manufacture", examples=["2026-01-31"])
+    put_into_service_on: Day | None = Field(
+        default=None, description="date of putting into service", examples=["2026-03-02"]
     )
     facility_id: str = Field(description="identifier of the plant", examples=["DE-CW-PLANT-1"])
     operator_id: str | None = Field(
@@ -141,6 +188,17 @@ class BatteryItem(Frozen):
     test_report_ids: tuple[str, ...] = Field(
         default=(), description="document identifiers of test reports", examples=[("UN38.3-7", "IEC-62660-2-11")]
     )
+
+    @model_validator(mode="after")
+    def _checked_dates(self) -> Self:
+        """Refuse a battery that was used before it was made."""
+        _demand_order("manufactured_on", self.manufactured_on, "put_into_service_on", self.put_into_service_on)
+        return self
+
+
+def _demand_order(smaller: str, low: float | str | None, greater: str, high: float | str | None) -> None:
+    if low is not None and high is not None and low > high:  # type: ignore[operator]
+        raise ValueError(f"{smaller} {low} is above {greater} {high}")
 
 
 class Prediction(Frozen):

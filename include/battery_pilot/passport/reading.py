@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rfc8785
-from aas_core3_1 import jsonization, verification
-from basyx.aas import model as basyx_model
-from basyx.aas.adapter.aasx import RELATIONSHIP_TYPE_AAS_SPEC, AASXReader
-from basyx.aas.adapter.json import object_store_to_json, read_aas_json_file
-from basyx.aas.adapter.xml import read_aas_xml_file
 
 from battery_pilot.errors import PassportError
+from battery_pilot.passport.aas_xml import environment_of_xml
 from battery_pilot.passport.lexical import Value, from_xsd
-from battery_pilot.passport.submodels import LANGUAGE, Json
+from battery_pilot.passport.metamodel import environment_faults
+from battery_pilot.passport.packages import open_package
+from battery_pilot.passport.parsing import MAXIMUM_BYTES, Json, in_utf8, parse_json
+from battery_pilot.passport.submodels import LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAXIMUM_BYTES = 16 * 1024 * 1024
-"""Largest JSON that is read; a passport with everything in it has about 150 kB."""
-
-MAXIMUM_PACKAGE_BYTES = 256 * 1024 * 1024
-"""Largest AASX package that is read, as it is and unpacked; documents may be in it."""
-
-_MAXIMUM_DEPTH = 64  # levels of JSON; the deepest published template has about 20
-_MAXIMUM_FILES = 1000
-_ORIGIN = "http://admin-shell.io/aasx/relationships/aasx-origin"
-# What the BaSyx SDK raises on content that is wrong.
-_UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, basyx_model.AASConstraintViolation)
+_PACKAGE = b"PK"
+_WHITE_SPACE = b" \t\r\n"
 
 
 @dataclass(frozen=True)
@@ -62,6 +48,20 @@ class ReadPassport:
     sha256: str
 
 
+@dataclass(frozen=True)
+class ReadEnvironment:
+    """An environment as it stands in a file, not verified.
+
+    :param content: the environment as AAS JSON.
+    :param fixes: what had to be put right to read it.
+    :param files: names of the files in its package; ``None`` if it is in none.
+    """
+
+    content: Json
+    fixes: tuple[str, ...] = ()
+    files: frozenset[str] | None = None
+
+
 def read_passport(data: bytes, *, maximum_bytes: int = MAXIMUM_BYTES) -> ReadPassport:
     """Read a passport from AAS JSON.
 
@@ -69,10 +69,7 @@ def read_passport(data: bytes, *, maximum_bytes: int = MAXIMUM_BYTES) -> ReadPas
     :param maximum_bytes: refuse more than this.
     :raises PassportError: it is too large, too deep, no valid AAS or no passport; the message names the place.
     """
-    environment = parse_json(data, maximum_bytes=maximum_bytes)
-    for path, message in environment_faults(environment):
-        raise PassportError(f"passport: {path or 'environment'}: {message}")
-    return to_passport(environment)
+    return verified_passport(parse_json(data, maximum_bytes=maximum_bytes))
 
 
 def read_aasx(path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> ReadPassport:
@@ -82,50 +79,69 @@ def read_aasx(path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> ReadPassport
     :param maximum_bytes: refuse an AAS part that is larger than this.
     :raises PassportError: like :func:`read_passport`; also if the package is none or tries to escape or to explode.
     """
-    return read_passport(aasx_json(path, maximum_bytes=maximum_bytes), maximum_bytes=maximum_bytes)
+    return verified_passport(_in_package(path, maximum_bytes).content)
 
 
 def read_file(path: Path) -> ReadPassport:
-    """Read a passport from an AASX package or an AAS JSON file, whatever its name is.
+    """Read a passport from an AASX package, AAS JSON or AAS XML, whatever its name is.
 
     :raises PassportError: like :func:`read_passport` and :func:`read_aasx`.
     """
-    with path.open("rb") as file:
-        is_package = file.read(4) == b"PK\x03\x04"
-    return read_aasx(path) if is_package else read_passport(path.read_bytes())
+    return verified_passport(read_environment(path).content)
 
 
-def parse_json(data: bytes, *, maximum_bytes: int = MAXIMUM_BYTES) -> Json:
-    """Parse JSON from a stranger.
+def read_environment(path: Path) -> ReadEnvironment:
+    """Read an environment from an AASX package, AAS JSON or AAS XML of metamodel 3.0 or 3.1; its content decides which.
 
-    :raises PassportError: it is too large or too deep, no JSON object, or has a key twice or a number JSON does not know.
+    :raises PassportError: it is too large, too deep, hostile, or nothing that can be read.
     """
+    with path.open("rb") as file:
+        if file.read(2) == _PACKAGE:
+            return _in_package(path, MAXIMUM_BYTES)
+        file.seek(0)
+        data = file.read(MAXIMUM_BYTES + 1)  # one more than is accepted, so that too much is noticed
+    return _parsed(data, MAXIMUM_BYTES)
+
+
+def verified_passport(environment: Json) -> ReadPassport:
+    """Return the passport in an environment that was not verified yet.
+
+    :raises PassportError: it is no valid AAS or no passport; the message names the place.
+    """
+    demand_valid(environment)
+    return to_passport(environment)
+
+
+def demand_valid(environment: Json) -> None:
+    """Raise where an environment is no valid AAS.
+
+    :raises PassportError: naming the first place.
+    """
+    for path, message in environment_faults(environment):
+        raise PassportError(f"passport: {path or 'environment'}: {message}")
+
+
+def _in_package(path: Path, maximum_bytes: int) -> ReadEnvironment:
+    package = open_package(path, maximum_bytes=maximum_bytes)
+    try:
+        if package.is_json:
+            read = ReadEnvironment(parse_json(package.content, maximum_bytes=maximum_bytes))
+        else:
+            read = _parsed(package.content, maximum_bytes)
+    except PassportError as error:
+        raise PassportError(f"{path}: the AAS part: {error}") from error
+    return ReadEnvironment(read.content, (*package.faults, *read.fixes), package.files)
+
+
+def _parsed(data: bytes, maximum_bytes: int) -> ReadEnvironment:
     if len(data) > maximum_bytes:
-        raise PassportError(f"passport: {len(data)} bytes, at most {maximum_bytes} are read")
-    try:
-        content = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise PassportError(f"passport: no JSON that can be read: {error}") from error
-    if not isinstance(content, dict):
-        raise PassportError(f"passport: a JSON object was expected, not {type(content).__name__}")
-    _check_depth(content)
-    return content
-
-
-def environment_faults(environment: Json) -> list[tuple[str, str]]:
-    """Return path and message of all that makes a JSON object no valid AAS 3.1 environment."""
-    try:
-        parsed = jsonization.environment_from_jsonable(environment)
-    except jsonization.DeserializationException as error:
-        return [(str(error.path), error.cause)]
-    faults = [(str(error.path), error.cause) for error in verification.verify(parsed)]
-    if faults:
-        return faults
-    try:
-        store = read_aas_json_file(io.StringIO(json.dumps(environment)), failsafe=False)
-    except _UNREADABLE as error:
-        return [("", f"the BaSyx SDK refuses it: {error}")]
-    return [] if len(store) else [("", "it is empty")]
+        raise PassportError(f"passport: more than {maximum_bytes} bytes, which is the most that is read")
+    text, fix = in_utf8(data)
+    if not text.lstrip(_WHITE_SPACE).startswith(b"<"):
+        return ReadEnvironment(parse_json(text, maximum_bytes=2 * maximum_bytes), (fix,) if fix else ())
+    content, fixes = environment_of_xml(text)
+    # The translated tree takes the way of any JSON, whose limits it must keep as well.
+    return ReadEnvironment(parse_json(json.dumps(content).encode(), maximum_bytes=2 * maximum_bytes), tuple(fixes))
 
 
 def to_passport(environment: Json) -> ReadPassport:
@@ -143,7 +159,7 @@ def to_passport(environment: Json) -> ReadPassport:
     if concept_descriptions:
         ordered["conceptDescriptions"] = concept_descriptions
     return ReadPassport(
-        battery_id=_battery_id(shells[0], values),
+        battery_id=battery_id_of(shells[0], values),
         as_of=_as_of(values),
         values=values,
         shell=shells[0],
@@ -168,7 +184,7 @@ def flatten(submodels: list[Json]) -> dict[str, Value]:
             raise PassportError(f"passport: two submodels are called {_name(submodel)}")
         names.add(_name(submodel))
         for path, node in walk(submodel):
-            values.update(_values(path, node))
+            values.update(node_values(path, node))
     return values
 
 
@@ -189,72 +205,8 @@ def walk(submodel: Json) -> Iterator[tuple[str, Json]]:
         waiting += reversed(inside)
 
 
-def aasx_json(path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> bytes:
-    """Return the AAS environment of a package as JSON; a JSON part as it stands in the package.
-
-    :raises PassportError: the file is no AASX package, is too large packed or unpacked, has names that lead outside,
-        or has not exactly one AAS part.
-    """
-    _check_package(path)
-    try:
-        with AASXReader(path, failsafe=False) as reader:
-            package = reader.reader
-            origin = package.get_related_parts_by_type()[_ORIGIN][0]
-            (name,) = package.get_related_parts_by_type(origin)[RELATIONSHIP_TYPE_AAS_SPEC]
-            with package.open_part(name) as part:
-                content = part.read(maximum_bytes + 1)
-            content_type = package.get_content_type(name)
-    except (*_UNREADABLE, IndexError, OSError, zipfile.BadZipFile) as error:
-        raise PassportError(f"{path}: no AASX package with exactly one AAS part: {error}") from error
-    if len(content) > maximum_bytes:
-        raise PassportError(f"{path}: the AAS part has more than {maximum_bytes} bytes")
-    is_json = "json" in content_type or name.lower().endswith(".json")
-    return bytes(content) if is_json else _xml_to_json(path, content)
-
-
-def _xml_to_json(path: Path, content: bytes) -> bytes:
-    _check_markup(path, "the AAS part", content)
-    try:
-        return object_store_to_json(read_aas_xml_file(io.BytesIO(content), failsafe=False)).encode()
-    except (*_UNREADABLE, SyntaxError) as error:  # lxml's parse errors are syntax errors
-        raise PassportError(f"{path}: the AAS part is no AAS 3.1 XML: {error}") from error
-
-
-def _check_package(path: Path) -> None:
-    size = path.stat().st_size
-    if size > MAXIMUM_PACKAGE_BYTES:
-        raise PassportError(f"{path}: {size} bytes, at most {MAXIMUM_PACKAGE_BYTES} are read")
-    try:
-        with zipfile.ZipFile(path) as package:
-            _check_entries(path, package.infolist())
-            for entry in package.infolist():
-                if entry.filename.lower().endswith((".rels", ".xml")):
-                    _check_markup(path, entry.filename, package.read(entry))
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise PassportError(f"{path}: no AASX package: {error}") from error
-
-
-def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    if len(entries) > _MAXIMUM_FILES:
-        raise PassportError(f"{path}: {len(entries)} files, at most {_MAXIMUM_FILES} are read")
-    unpacked = sum(entry.file_size for entry in entries)  # zipfile reads no more of an entry than it declares
-    if unpacked > MAXIMUM_PACKAGE_BYTES:
-        raise PassportError(f"{path}: {unpacked} bytes unpacked, at most {MAXIMUM_PACKAGE_BYTES} are read")
-    for entry in entries:
-        steps = re.split(r"[/\\]", entry.filename)
-        if not steps[0] or ".." in steps or ":" in entry.filename:
-            raise PassportError(f"{path}: the name {entry.filename!r} leads outside of the package")
-        if entry.filename.endswith(".piece"):  # would pass by the check of relationships
-            raise PassportError(f"{path}: {entry.filename} is a part cut into pieces, which is not read")
-
-
-def _check_markup(path: Path, name: str, content: bytes) -> None:
-    # A document type could name files and hosts to load from, or unfold to gigabytes; an AAS needs none.
-    if b"\x00" in content or re.search(rb"<!DOCTYPE|<!ENTITY", content, re.IGNORECASE):
-        raise PassportError(f"{path}: {name} declares a document type or is not in UTF-8")
-
-
-def _values(path: str, node: Json) -> Iterator[tuple[str, Value]]:
+def node_values(path: str, node: Json) -> Iterator[tuple[str, Value]]:
+    """Yield path and value of one element; of a text in several languages one for each."""
     if node["modelType"] == "Property" and node.get("value") is not None:
         yield path, from_xsd(node["value"], node["valueType"], path)
     elif node["modelType"] == "File" and node.get("value") is not None:
@@ -266,7 +218,13 @@ def _values(path: str, node: Json) -> Iterator[tuple[str, Value]]:
             yield path if language == main else f"{path}@{language}", text
 
 
-def _battery_id(shell: Json, values: dict[str, Value]) -> str:
+def battery_id_of(shell: Json, values: dict[str, Value]) -> str:
+    """Return the battery's name: its specific asset id, or else its serial number or global asset id.
+
+    :param shell: as AAS JSON.
+    :param values: the values of the passport.
+    :raises PassportError: there is none of these.
+    """
     asset = shell["assetInformation"]
     named = {one["name"]: one["value"] for one in asset.get("specificAssetIds", [])}
     for found in (named.get("batteryId"), values.get("BatteryNameplate.SerialNumber"), asset.get("globalAssetId")):
@@ -292,31 +250,3 @@ def _name(submodel: Json) -> str:
 
 def _identifier(identifiable: Json) -> str:
     return str(identifiable["id"])
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> Json:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return content
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _check_depth(content: Json) -> None:
-    level: list[Any] = [content]
-    for _ in range(_MAXIMUM_DEPTH):
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return
-    raise PassportError(f"passport: nested deeper than {_MAXIMUM_DEPTH} levels")
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []

@@ -14,7 +14,7 @@ from battery_pilot.passport.lexical import to_xsd
 from battery_pilot.passport.mapping import OWN_IDS, Concept, Part, Row, concepts, parent_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from battery_pilot.passport.filling import Element
 
@@ -35,6 +35,12 @@ LANGUAGE = "en"
 
 UNIT = "Unit"
 """Type of the qualifier that carries a property's unit."""
+
+SHA256 = "Sha256"
+"""Type of the qualifier that carries the digest of a file."""
+
+BYTE_COUNT = "ByteCount"
+"""Type of the qualifier that carries the size of a file."""
 
 _IEC_61360 = "https://admin-shell.io/DataSpecificationTemplates/DataSpecificationIec61360/3"
 
@@ -78,8 +84,7 @@ def concept_dicts(elements: Iterable[Element]) -> list[Json]:
     used: set[str] = set()
     for element in elements:
         used.add(element.row.semantic_id)
-        if element.row.unit:
-            used.add(OWN_IDS + UNIT)
+        used.update(OWN_IDS + kind for kind, _, _ in _qualities(element))
     return [_concept_dict(concept) for identifier, concept in sorted(concepts().items()) if identifier in used]
 
 
@@ -89,10 +94,25 @@ def _leaf(element: Element) -> Json:
         raise PassportError(f"{element.path}: a {row.kind} without a value")
     node: Json = {"modelType": MODEL_TYPES[row.kind], **_name(row), **_meaning(row)}
     if row.kind == "MLP":
-        return {**node, "value": [{"language": LANGUAGE, "text": value}]}
-    if row.unit:
-        node["qualifiers"] = [_unit_qualifier(row.unit)]
+        return {**node, "value": [{"language": language, "text": text} for language, text in element.texts]}
+    qualifiers = [_qualifier(*quality) for quality in _qualities(element)]
+    if qualifiers:
+        node["qualifiers"] = qualifiers
+    if element.file is not None:
+        return {**node, "contentType": element.file.content_type, "value": value}
     return {**node, "valueType": row.value_type, "value": to_xsd(value, row.value_type)}
+
+
+def _qualities(element: Element) -> Iterator[tuple[str, str, str]]:
+    """Yield type, value type and value of an element's qualifiers."""
+    if element.value is None:
+        return
+    if element.row.unit:  # some templates' concept descriptions state a wrong one
+        yield UNIT, "xs:string", element.row.unit
+    if element.file is not None and element.file.sha256 is not None:
+        yield SHA256, "xs:string", element.file.sha256
+    if element.file is not None and element.file.byte_count is not None:
+        yield BYTE_COUNT, "xs:long", str(element.file.byte_count)
 
 
 def _node(part: Part, row: Row, content: list[Json]) -> Json:
@@ -118,14 +138,13 @@ def _meaning(row: Row) -> Json:
     return meaning
 
 
-def _unit_qualifier(unit: str) -> Json:
-    """Return a qualifier with the unit: some templates' concept descriptions state a wrong one."""
+def _qualifier(kind: str, value_type: str, value: str) -> Json:
     return {
         "kind": "ConceptQualifier",
-        "type": UNIT,
-        "semanticId": reference(OWN_IDS + UNIT),
-        "valueType": "xs:string",
-        "value": unit,
+        "type": kind,
+        "semanticId": reference(OWN_IDS + kind),
+        "valueType": value_type,
+        "value": value,
     }
 
 

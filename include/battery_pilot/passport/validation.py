@@ -1,158 +1,208 @@
-"""Validating passport files: AAS, conformance to the mapping tables, plausibility."""
+"""Validating passport files: reading, metamodel, conformance to the mapping tables, contradictions between values."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import InputError, PassportError
-from battery_pilot.passport.building import MAXIMUM_CAPACITY_RATIO
-from battery_pilot.passport.lexical import FLOAT_TYPES, INTEGER_TYPES
-from battery_pilot.passport.mapping import Part, Row, parent_path, parts, row_path
-from battery_pilot.passport.reading import (
-    MAXIMUM_BYTES,
-    aasx_json,
-    environment_faults,
-    parse_json,
-    to_passport,
-    walk,
-)
-from battery_pilot.passport.submodels import MODEL_TYPES, UNIT, Json
+from battery_pilot.passport.conformance import children_of, conformance, name_of, semantic_id
+from battery_pilot.passport.consistency import contradictions
+from battery_pilot.passport.described import Descriptions
+from battery_pilot.passport.findings import Finding, error, warning
+from battery_pilot.passport.mapping import OWN_IDS, parts
+from battery_pilot.passport.metamodel import MAXIMUM_FAULTS, environment_faults
+from battery_pilot.passport.packages import content_facts
+from battery_pilot.passport.reading import ReadEnvironment, node_values, read_environment
+from battery_pilot.passport.submodels import BYTE_COUNT, SHA256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from battery_pilot.passport.lexical import Value
+    from battery_pilot.passport.parsing import Json
 
-_ZONE = re.compile(r"(Z|[+-]\d\d:\d\d)$")
-_RATED_CAPACITY = "TechnicalData.TechnicalPropertyAreas.CapacityEnergyVoltage.RatedCapacity"
-_REMAINING_CAPACITY = "ProductCondition.RemainingCapacity.RemainingCapacityValue"
+__all__ = ["Finding", "validate", "validate_file"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong with a passport, or may be.
-
-    :param path: where, as path of idShorts or, for faults of the AAS itself, as path into the environment.
-    :param rule: short name of the rule.
-    :param severity: ``error`` or ``warning``; an element that is missing is a warning, because data may be lacking or the
-        file may be the view of a tier.
-    :param message: what is wrong.
-    """
-
-    path: str
-    rule: str
-    severity: Literal["error", "warning"]
-    message: str
+_SUFFIXES = (".json", ".aasx", ".xml")
+_CATEGORY = "TechnicalData.GeneralInformation.BatteryCategory"
 
 
-def validate_file(path: Path) -> list[Finding]:
+def validate_file(path: Path, *, category: str | None = None) -> list[Finding]:
     """Validate a passport.
 
-    :param path: a ``.json`` file with an AAS environment, or an ``.aasx`` package.
-    :return: findings, errors first; none if all is well.
-    :raises InputError: the file does not exist or is neither of the two.
+    :param path: a ``.json`` or ``.xml`` file with an AAS environment, or an ``.aasx`` package.
+    :param category: the battery's category (ev, lmt, industrial, stationary), which decides what is mandatory; without
+        it, the one that the passport states.
+    :return: all findings, errors first; none if all is well.
+    :raises InputError: the file does not exist or is none of these.
     """
-    try:
-        environment = parse_json(_content(path))
-        faults = environment_faults(environment)
-        if faults:
-            return [Finding(where, "aas", "error", message) for where, message in faults]
-        values = to_passport(environment).values
-    except PassportError as error:
-        return [Finding("", "readable", "error", str(error))]
-    findings = [finding for submodel in environment["submodels"] for finding in _conformance(submodel)]
-    findings += _consistency(values)
-    return sorted(findings, key=lambda finding: finding.severity)
-
-
-def _content(path: Path) -> bytes:
-    readers: dict[str, Callable[[Path], bytes]] = {".json": _json_file, ".aasx": aasx_json}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: a passport is a .json or an .aasx file")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"{path}: a passport is a .json, an .xml or an .aasx file")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return reader(path)
+    try:
+        read = read_environment(path)
+    except PassportError as fault:
+        return [error("", "readable", str(fault))]
+    return validate(read, category=category, package=path)
 
 
-def _json_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAXIMUM_BYTES + 1)  # one more than is accepted, so that too much is noticed
+def validate(read: ReadEnvironment, *, category: str | None = None, package: Path | None = None) -> list[Finding]:
+    """Validate an environment that was read; see :func:`validate_file`.
+
+    :param package: where it was read from; the files in a package are compared with what the passport says of them.
+    """
+    environment = read.content
+    findings = [warning("", "form", fix) for fix in read.fixes]
+    findings += [error(path, "aas", message) for path, message in environment_faults(environment)]
+    submodels = _list(environment.get("submodels"))
+    by_submodel: dict[str, list[tuple[str, Json]]] = {}
+    for submodel in (one for one in submodels if isinstance(one, dict)):
+        by_submodel.setdefault(name_of(submodel), []).extend(_walk(name_of(submodel), submodel))
+    nodes = [pair for inside in by_submodel.values() for pair in inside]
+    values, faults = _values(nodes)
+    findings += faults
+    descriptions = Descriptions(environment.get("conceptDescriptions"))
+    stated = category or _stated_category(values)
+    findings += islice(conformance(submodels, descriptions, stated), MAXIMUM_FAULTS)
+    findings += islice(descriptions.faults(environment, by_submodel), MAXIMUM_FAULTS)
+    findings += islice(contradictions(values), MAXIMUM_FAULTS)
+    findings += _identity(environment, values)
+    findings += islice(_files(nodes, read.files), MAXIMUM_FAULTS)
+    if read.files is not None and package is not None:
+        findings += islice(_contents(nodes, read.files, package), MAXIMUM_FAULTS)
+    return sorted(dict.fromkeys(findings), key=lambda finding: finding.severity)
 
 
-def _conformance(submodel: Json) -> Iterator[Finding]:
-    """Compare a submodel with the table of the part that its semantic id names."""
-    semantic_id = _semantic_id(submodel)
-    part = next((part for part in parts() if part.submodel.semantic_id == semantic_id), None)
-    name = submodel.get("idShort") or submodel["id"]
-    if part is None:
-        known = next((part for part in parts() if part.submodel.id_short == name), None)
-        if known:
-            yield Finding(name, "semantic-id", "error", f"{semantic_id}, expected {known.submodel.semantic_id}")
-        else:
-            yield Finding(name, "unknown-part", "warning", f"no mapping table for {semantic_id}; not checked")
-        return
-    present = {part.submodel.path}
-    for path, node in walk({**submodel, "idShort": part.submodel.id_short}):
-        row = part.by_path.get(row_path(path))
-        if row is None:
-            yield Finding(path, "unknown-element", "warning", f"the template {part.version} has no such element")
+def _walk(path: str, node: Json) -> Iterator[tuple[str, Json]]:
+    """Yield path and JSON of a submodel and all its elements, whatever they are like."""
+    waiting = [(path, node)]
+    while waiting:
+        place, one = waiting.pop()
+        yield place, one
+        is_list = one.get("modelType") == "SubmodelElementList"
+        inside = [
+            (f"{place}[{index}]" if is_list else f"{place}.{child.get('idShort', '?')}", child)
+            for index, child in enumerate(children_of(one))
+        ]
+        waiting += reversed(inside)
+
+
+def _values(nodes: list[tuple[str, Json]]) -> tuple[dict[str, Value], list[Finding]]:
+    """Return the values that can be read; what cannot is a fault of the metamodel and reported as one."""
+    values: dict[str, Value] = {}
+    faults: list[Finding] = []
+    for path, node in nodes:
+        try:
+            found = dict(node_values(path, node))
+        except (PassportError, KeyError, TypeError, AttributeError, ValueError):
             continue
-        present.add(path)
-        yield from _element(path, node, row)
-    yield from _missing(part, present)
+        for name in found.keys() & values.keys():
+            faults.append(error(name, "cardinality", "two elements have this path"))
+        values.update(found)
+    return values, faults
 
 
-def _element(path: str, node: Json, row: Row) -> Iterator[Finding]:
-    expected = MODEL_TYPES[row.kind]
-    if node["modelType"] != expected:
-        yield Finding(path, "kind", "error", f"{node['modelType']}, expected {expected}")
+def _stated_category(values: dict[str, Value]) -> str | None:
+    stated = values.get(_CATEGORY)
+    return stated if isinstance(stated, str) else None
+
+
+def _identity(environment: Json, values: dict[str, Value]) -> Iterator[Finding]:
+    """Compare the shell with the submodels, and what both say of the battery's identity."""
+    shells = [shell for shell in _list(environment.get("assetAdministrationShells")) if isinstance(shell, dict)]
+    if len(shells) != 1:
+        yield error("", "shell", f"{len(shells)} shells; a passport has exactly one")
         return
-    if _semantic_id(node) != row.semantic_id:
-        yield Finding(path, "semantic-id", "error", f"{_semantic_id(node)}, expected {row.semantic_id}")
-    if node.get("valueType", row.value_type) != row.value_type:
-        yield Finding(path, "value-type", "error", f"{node['valueType']}, expected {row.value_type}")
+    (shell,) = shells
+    stated = shell.get("assetInformation")
+    asset: Json = stated if isinstance(stated, dict) else {}
+    uri = values.get("BatteryNameplate.URIOfTheProduct")
+    if uri and asset.get("globalAssetId") and uri != asset["globalAssetId"]:
+        yield warning(
+            "BatteryNameplate.URIOfTheProduct",
+            "contradiction",
+            f"{uri}, but the shell is of {asset['globalAssetId']}",
+        )
+    serial = values.get("BatteryNameplate.SerialNumber")
+    for one in _list(asset.get("specificAssetIds")):
+        if isinstance(one, dict) and one.get("name") == "serialNumber" and serial and one.get("value") != serial:
+            yield error(
+                "BatteryNameplate.SerialNumber",
+                "contradiction",
+                f"{serial!r}, but the shell has {one.get('value')!r}",
+            )
+    yield from _references(environment, shell)
+    yield from _parts(environment)
+
+
+def _parts(environment: Json) -> Iterator[Finding]:
+    """Look for the published parts that every passport has; a file with none of them, or with templates, is no passport."""
+    published = [part.submodel for part in parts() if not part.submodel.semantic_id.startswith(OWN_IDS)]
+    present = [one for one in _list(environment.get("submodels")) if isinstance(one, dict)]
+    names = {
+        name for one in present if one.get("kind") != "Template" for name in (semantic_id(one), one.get("idShort"))
+    }
+    missing = [row for row in published if row.cardinality == "One" and not {row.semantic_id, row.id_short} & names]
+    if len(missing) < len(published):
+        for row in missing:
+            yield warning(str(row.id_short), "incomplete", "this part is not in the file")
+
+
+def _references(environment: Json, shell: Json) -> Iterator[Finding]:
+    referred = {key for one in _list(shell.get("submodels")) for key in _keys(one)}
+    present = {one.get("id"): one for one in _list(environment.get("submodels")) if isinstance(one, dict)}
+    for identifier in sorted(referred - {str(one) for one in present}):
+        yield warning("", "reference", f"the shell refers to the submodel {identifier}, which is not in the file")
+    for known, submodel in present.items():
+        if known not in referred:
+            yield warning(name_of(submodel), "reference", "the shell does not refer to this submodel")
+
+
+def _keys(reference: Any) -> Iterator[str]:
+    if isinstance(reference, dict):
+        for key in _list(reference.get("keys")):
+            if isinstance(key, dict) and key.get("type") == "Submodel":
+                yield str(key.get("value"))
+
+
+def _files(nodes: list[tuple[str, Json]], files: frozenset[str] | None) -> Iterator[Finding]:
+    """Look for files that should be in the package."""
+    if files is None:
         return
-    for qualifier in node.get("qualifiers", []):
-        if qualifier["type"] == UNIT and qualifier.get("value") != row.unit:
-            yield Finding(path, "unit", "error", f"{qualifier.get('value')}, expected {row.unit or 'none'}")
-    yield from _value(path, node, row)
+    for path, node in nodes:
+        name = node.get("value")
+        if node.get("modelType") == "File" and isinstance(name, str) and name.startswith("/") and name not in files:
+            yield error(path, "file", f"{name} is not in the package")
 
 
-def _value(path: str, node: Json, row: Row) -> Iterator[Finding]:
-    text = node.get("value")
-    if row.kind != "Property" or text is None:
-        return
-    if row.value_type == "xs:dateTime" and not _ZONE.search(text):
-        yield Finding(path, "time-zone", "error", f"{text} has no time zone")
-    if row.value_type in FLOAT_TYPES | INTEGER_TYPES:
-        fault = row.fault(float(text))
-        if fault:
-            yield Finding(path, "plausible", "error", fault)
-
-
-def _missing(part: Part, present: set[str]) -> Iterator[Finding]:
-    """Yield the mandatory elements that are missing from containers that are there."""
-    for row in part.rows[1:]:
-        if row.cardinality not in {"One", "OneToMany"} or row.path.endswith("]"):
+def _contents(nodes: list[tuple[str, Json]], files: frozenset[str], package: Path) -> Iterator[Finding]:
+    """Compare the files in the package with the digests and sizes that the passport states."""
+    facts: dict[str, tuple[str, int]] = {}
+    for path, node in nodes:
+        name = node.get("value")
+        if node.get("modelType") != "File" or not isinstance(name, str) or name not in files:
             continue
-        for container in sorted(path for path in present if row_path(path) == parent_path(row.path)):
-            path = f"{container}.{row.id_short}"
-            if path not in present:
-                yield Finding(path, "incomplete", "warning", f"mandatory in the template {part.version} and missing")
+        stated = {
+            one.get("type"): str(one.get("value")) for one in _list(node.get("qualifiers")) if isinstance(one, dict)
+        }
+        if not stated.keys() & {SHA256, BYTE_COUNT}:
+            continue
+        try:
+            found = facts[name] = facts.get(name) or content_facts(package, name)
+        except PassportError as fault:
+            yield error(path, "file", str(fault))
+            continue
+        digest, count = found
+        if stated.get(SHA256, digest).lower() != digest:
+            yield error(
+                path, "file", f"{name} was changed: its SHA-256 is {digest}, the passport states {stated[SHA256]}"
+            )
+        elif stated.get(BYTE_COUNT, str(count)) != str(count):
+            yield error(path, "file", f"{name} has {count} bytes, the passport states {stated[BYTE_COUNT]}")
 
 
-def _consistency(values: dict[str, Value]) -> Iterator[Finding]:
-    """Compare values with each other."""
-    remaining, rated = values.get(_REMAINING_CAPACITY), values.get(_RATED_CAPACITY)
-    if isinstance(remaining, float) and isinstance(rated, float) and remaining > MAXIMUM_CAPACITY_RATIO * rated:
-        message = f"{remaining:g} Ah is above {MAXIMUM_CAPACITY_RATIO:g} times the rated {rated:g} Ah"
-        yield Finding(_REMAINING_CAPACITY, "plausible", "error", message)
-
-
-def _semantic_id(node: Json) -> str | None:
-    keys = node.get("semanticId", {}).get("keys")
-    return keys[-1]["value"] if keys else None
+def _list(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []

@@ -14,6 +14,7 @@ from battery_pilot.errors import InputError
 from battery_pilot.passport.master import MasterData, write_master
 from battery_pilot.passport.model import BatteryItem
 from battery_pilot.simulate.ageing import CellState, age
+from battery_pilot.simulate.catalogue import model_documents, model_facts, operators
 from battery_pilot.simulate.cycler_files import CYCLER_FORMATS
 from battery_pilot.simulate.cycling import CHECK_UP_CELSIUS, STORAGE_STATE_OF_CHARGE, cycle_month
 from battery_pilot.simulate.damage import DAMAGE_KINDS, DamageKind, RawFile, damage
@@ -86,8 +87,8 @@ def simulate_fleet(
     The same arguments give the same bytes. More batteries or months add files and change none, except that damaged
     files appear only in fleets of 20 files or more. About one file in a hundred is a damaged extra copy, at least one.
 
-    :param folder: gets ``master/models.csv``, ``master/batteries.csv`` and ``landing/<last day of month>/…``; other
-        files that lie there stay.
+    :param folder: gets the tables and documents of ``master/`` and ``landing/<last day of month>/…``; other files that
+        lie there stay.
     :param batteries: how many; battery ``n`` is ``BP-n``, its model and its instruments follow from the number.
     :param months: how many, from the month of ``start`` on.
     :param seed: selects the fleet.
@@ -111,8 +112,7 @@ def simulate_fleet(
                 path.write_bytes(file.content)
                 damaged.append(DamagedFile(path.relative_to(folder).as_posix(), kind))
     items = [_item(index, seed, calendar[0]) for index in range(batteries)]
-    models = {design.model.model_id: design.model for design in DESIGNS}
-    write_master(folder / "master", MasterData(models, {item.battery_id: item for item in items}))
+    _write_master(folder / "master", items)
     log.info("%d batteries and %d months simulated in %s", batteries, months, folder)
     return SimulatedFleet(
         folder=folder,
@@ -122,6 +122,24 @@ def simulate_fleet(
         damaged=tuple(damaged),
         landing_dates=tuple(_last_day(first) for first in calendar),
     )
+
+
+def _write_master(folder: Path, items: list[BatteryItem]) -> None:
+    """Write the master tables and the documents that they name."""
+    models = {design.model.model_id: design.model for design in DESIGNS}
+    documents = [pair for model in models.values() for pair in model_documents(model)]
+    data = MasterData(
+        models=models,
+        batteries={item.battery_id: item for item in items},
+        facts={name: model_facts(model) for name, model in models.items()},
+        documents=tuple(entry for entry, _ in documents),
+        operators=operators(item.operator_id for item in items if item.operator_id),
+    )
+    write_master(folder, data)
+    for _, file in documents:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
 
 
 def fleet_states(
@@ -209,7 +227,7 @@ def _item(index: int, seed: int, first: date) -> BatteryItem:
         status="Original",
         marking_names=("CE", "Separate collection"),
         declaration_of_conformity_ids=(f"EU-DoC-{design.model.model_id}",),
-        test_report_ids=(f"UN38.3-{design.model.model_id}", f"EoL-{battery_id}"),
+        test_report_ids=(f"UN38.3-{design.model.model_id}",),
         **site,
     )
 

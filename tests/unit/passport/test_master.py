@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from battery_pilot.errors import InputError
-from battery_pilot.passport.master import MasterData, read_master, write_master, write_template
+from battery_pilot.passport.documents import DocumentEntry
+from battery_pilot.passport.master import MasterData, each_battery, read_master, write_master, write_template
 from battery_pilot.passport.model import BatteryItem, BatteryModel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from battery_pilot.passport.facts import ModelFacts, Operator
 
 MODEL: dict[str, Any] = {
     "model_id": "M1",
@@ -223,6 +226,61 @@ def test_a_table_in_two_forms_is_refused(tmp_path: Path) -> None:
     ]
 
 
+def test_of_a_fleet_only_the_wanted_batteries_are_kept_and_all_are_known(tmp_path: Path) -> None:
+    rows = [BATTERY | {"battery_id": f"BP-{number}", "serial_number": f"S{number}"} for number in range(4)]
+    data = read_master(write(tmp_path, table(MODEL), table(*rows)), batteries={"BP-2", "unknown"})
+    assert list(data.batteries) == ["BP-2"]
+    assert data.model_of == {f"BP-{number}": "M1" for number in range(4)}
+
+
+def test_batteries_that_are_not_kept_are_checked_too(tmp_path: Path) -> None:
+    twice = BATTERY | {"battery_id": "bp-1"}
+    write(tmp_path, table(MODEL), table(BATTERY, twice, BATTERY | {"battery_id": "X", "model_id": "M2"}))
+    everything = problems(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read_master(tmp_path, batteries=())
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == everything
+    assert len(everything) == 3
+
+
+@pytest.mark.parametrize(
+    ("successor", "serial", "words"),
+    [("BP-1-R", "S2", "S2 is that of battery BP-2"), ("bp-2", "S9", "bp-2 differs from BP-2 in nothing but case")],
+)
+def test_a_successor_collides_with_a_battery_that_nobody_asked_for(
+    tmp_path: Path, successor: str, serial: str, words: str
+) -> None:
+    other = BATTERY | {"battery_id": "BP-2", "serial_number": "S2"}
+    write(tmp_path, table(MODEL), table(BATTERY, other))
+    event = {"battery_id": "BP-1", "event": "repurposed", "occurred_on": "2026-02-10"}
+    event |= {"successor_battery_id": successor, "successor_serial_number": serial}
+    (tmp_path / "events.csv").write_text(table(event))
+    with pytest.raises(InputError, match=words):
+        read_master(tmp_path, batteries=())
+
+
+def test_all_batteries_are_walked_over_with_those_that_only_an_event_tells_of(tmp_path: Path) -> None:
+    other = BATTERY | {"battery_id": "BP-2", "serial_number": "S2"}
+    write(tmp_path, table(MODEL), table(BATTERY, other))
+    event = {"battery_id": "BP-1", "event": "repurposed", "occurred_on": "2026-02-10"}
+    event |= {"successor_battery_id": "BP-1-R", "successor_serial_number": "S3"}
+    (tmp_path / "events.csv").write_text(table(event))
+    data = read_master(tmp_path, batteries=())
+    assert list(data.batteries) == ["BP-1", "BP-1-R"]
+    assert [item.battery_id for item in each_battery(tmp_path, data)] == ["BP-1", "BP-2", "BP-1-R"]
+    assert {item.battery_id: item for item in each_battery(tmp_path, data)} == read_master(tmp_path).batteries
+    assert set(data.model_of) == {"BP-1", "BP-2", "BP-1-R"}
+
+
+def test_a_byte_that_is_no_utf_8_is_named_wherever_it_stands(tmp_path: Path) -> None:
+    rows = [BATTERY | {"battery_id": f"BP-{number}", "serial_number": f"S{number}"} for number in range(500)]
+    write(tmp_path, table(MODEL), table(*rows))
+    path = tmp_path / "batteries.csv"
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + b"\xe4" + content[-9:])
+    assert f"batteries.csv, byte {len(content) - 9}: not UTF-8; save the table as 'CSV UTF-8'" in problems(tmp_path)
+
+
 def test_the_template_is_a_readable_empty_master_table(tmp_path: Path) -> None:
     write_template(tmp_path / "new")
     assert read_master(tmp_path / "new") == MasterData(models={}, batteries={})
@@ -267,3 +325,111 @@ def test_tables_of_the_examples_of_the_template_can_be_read(tmp_path: Path) -> N
         with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([own.keys(), own.values()])
     assert read_master(tmp_path).batteries["PACK-17"].test_report_ids == ("UN38.3-7", "IEC-62660-2-11")
+
+
+MATERIAL = {
+    "model_id": "M1", "material_name": "Lithium", "cas_number": "7439-93-2", "component": "Cathode", "component_id": "",
+    "mass_kilogram": "0.001", "is_critical": "true",
+}  # fmt: skip
+DOCUMENT = {
+    "document_id": "D-1", "model_id": "M1", "purpose": "dismantling_manual", "title": "Steps", "languages": "de|en",
+}  # fmt: skip
+
+
+def write_further(tmp_path: Path, name: str, text: str) -> Path:
+    folder = write(tmp_path, table(MODEL), table(BATTERY))
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_further_tables_are_joined_to_their_models(tmp_path: Path) -> None:
+    folder = write_further(tmp_path, "materials.csv", table(MATERIAL, {**MATERIAL, "material_name": "Lithium salt"}))
+    (folder / "documents.csv").write_text(table(DOCUMENT))
+    data = read_master(folder)
+    assert [one.material_name for one in data.facts["M1"].materials] == ["Lithium", "Lithium salt"]
+    assert data.facts["M1"].materials[0].is_critical
+    assert data.documents[0].languages == ("de", "en")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "words"),
+    [
+        ("materials.csv", [{**MATERIAL, "model_id": "M11"}], "no model M11 in the table models; did you mean M1"),
+        ("materials.csv", [{**MATERIAL, "cas_number": "7439-93-3"}], "column cas_number: .*check digit"),
+        ("materials.csv", [{**MATERIAL, "mass_kilogram": "5000"}], "the materials of M1 weigh 5000 kg"),
+        ("materials.csv", [{**MATERIAL, "mass_kilogram": "nan"}], "column mass_kilogram: found 'nan'"),
+        ("materials.csv", [{**MATERIAL, "mass_kilogram": "inf"}], "column mass_kilogram: found 'inf'"),
+        ("materials.csv", [{**MATERIAL, "is_critical": "perhaps"}], "column is_critical: found 'perhaps'"),
+        ("materials.csv", [MATERIAL, MATERIAL], "line 3: it says again what materials.csv, line 2 says"),
+        (
+            "recycled_content.csv",
+            [{"model_id": "M1", "material": "Cobalt", "pre_consumer_percent": share} for share in ("6", "7")],
+            "line 3: it says again",
+        ),
+        ("documents.csv", [{**DOCUMENT, "purpose": "dismantling"}], "column purpose: found 'dismantling'"),
+        ("documents.csv", [DOCUMENT, DOCUMENT], "D-1 stands already in documents.csv, line 2"),
+        ("documents.csv", [{**DOCUMENT, "tier": "public"}], "line 2: tier public: .*at least legitimate_interest"),
+        ("documents.csv", [{**DOCUMENT, "battery_id": "BP-1"}], "line 2: give either model_id or battery_id"),
+        ("markings.csv", [{"model_id": "M1", "name": "CE", "document_id": "X"}], "no document X of purpose marking"),
+        (
+            "markings.csv",
+            [{"model_id": "M1", "name": "CE", "issued_on": "2026-02-30"}],
+            "column issued_on: found '2026-02-30'",
+        ),
+        (
+            "recycled_content.csv",
+            [{"model_id": "M1", "material": "Cobalt", "pre_consumer_percent": "60", "post_consumer_percent": "50"}],
+            "both shares sum up to 110 %",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_further_table_is_one_sentence_with_its_place(
+    tmp_path: Path, name: str, rows: list[dict[str, str]], words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        read_master(write_further(tmp_path, name, table(*rows)))
+    assert "1 problem " in str(caught.value)
+
+
+def test_misspelt_column_of_a_further_table_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    misspelt = {("mass_kilogramm" if name == "mass_kilogram" else name): value for name, value in MATERIAL.items()}
+    with pytest.raises(InputError, match=r"unknown column mass_kilogramm; did you mean mass_kilogram\?"):
+        read_master(write_further(tmp_path, "materials.csv", table(misspelt)))
+
+
+@pytest.mark.parametrize("name", ["material.csv", "materials.CSV", "Materials.csv", "materials.txt"])
+def test_misspelt_table_is_named_with_the_nearest_one(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: no table has this name; did you mean materials.csv"):
+        read_master(write_further(tmp_path, name, table(MATERIAL)))
+
+
+def test_a_heading_that_is_a_part_of_the_name_is_enough_for_the_hint(tmp_path: Path) -> None:
+    short = {("CAS" if name == "cas_number" else name): value for name, value in MATERIAL.items()}
+    with pytest.raises(InputError, match=r"unknown column CAS; did you mean cas_number\?"):
+        read_master(write_further(tmp_path, "materials.csv", table(short)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"minimum_voltage_volt": "9"}, "minimum_voltage_volt 9.0 is above nominal_voltage_volt"),
+        ({"idle_temperature_minimum_celsius": "50", "idle_temperature_maximum_celsius": "40"}, "50.0 is above"),
+    ],
+)
+def test_ratings_that_contradict_each_other_are_refused(tmp_path: Path, change: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_master(write(tmp_path, table(MODEL | change), table(BATTERY)))
+
+
+def test_everything_that_is_written_is_read_back(tmp_path: Path, facts: ModelFacts, operator: Operator) -> None:
+    model = BatteryModel(**{**MODEL, "model_id": "INR-21/50", "mass_kilogram": 1})
+    documents = tuple(DocumentEntry(**one.model_dump(exclude={"attachment"})) for one in facts.documents)
+    data = MasterData(
+        models={model.model_id: model},
+        batteries={},
+        facts={model.model_id: facts.model_copy(update={"documents": ()})},
+        documents=documents,
+        operators={operator.operator_id: operator},
+    )
+    write_master(tmp_path / "master", data)
+    assert read_master(tmp_path / "master") == data

@@ -100,7 +100,7 @@ def test_reason_of_the_measurement_is_the_reason_of_the_element(
     absent = reasons(build_passport(battery_model, battery_item, partly, base=BASE))
     assert absent["ProductCondition.RemainingCapacity"] == "no full cycle"
     assert absent["ProductCondition.NumberOfFullCycles"] == "no measurement gives full_equivalent_cycles"
-    assert absent["ProductCondition.InformationOnAccidents"] == "No source reports accidents."
+    assert absent["ProductCondition.InformationOnAccidents"] == "there is no document of purpose accident_report"
     assert "ProductCondition.RemainingEnergy" not in absent  # nobody demands it
 
 
@@ -121,7 +121,7 @@ def test_regulation_demands_more_of_some_categories(
     [
         ("state_of_charge_percent", 300.0, "300 % is implausible: above 100 %"),
         ("dc_resistance_ohm", -0.1, "below 0 ohm"),
-        ("remaining_capacity_ah", 6.1, "above 1.2 times the rated 5 Ah"),
+        ("remaining_capacity_ah", 6.1, "above 1.2 times what it was at begin of life"),
         ("deep_discharge_events", 2.5, "no whole number"),
         ("energy_throughput_kwh", 1e300, "does not fit into xs:float"),
     ],
@@ -142,13 +142,16 @@ def test_measured_value_that_cannot_be_true_stays_out_with_its_provenance(
         assert any(words in absent.reason for absent in passport.absent)
 
 
-def test_rate_that_the_template_would_round_to_none_is_left_out(passport: Passport) -> None:
-    assert not any(path.endswith("InitialSelfDischargingRate") for path in flat_values(passport))
+def test_value_that_the_template_would_round_comes_out_as_it_went_in(passport: Passport) -> None:
+    values = flat_values(passport)
+    efficiency = "TechnicalData.TechnicalPropertyAreas.RoundTripEnergyEfficiency"
+    assert values[f"{efficiency}.InitialSelfDischargingRate"] == 0.4
+    assert values[f"{efficiency}.InitialRoundTripEnergyEfficiency"] == 95.6
 
 
 def test_current_fade_does_not_go_into_the_part_that_all_batteries_share(passport: Passport) -> None:
     values = flat_values(passport)
-    assert values["BatteryPilotCondition.CapacityFade.Value"] == 2.0
+    assert values["BatteryPilotCondition.CapacityFade.Value"] == 16.0
     assert not any("Fade" in path for path in values if path.startswith("TechnicalData"))
 
 
@@ -165,9 +168,10 @@ def test_view_can_be_narrowed_but_not_widened(passport: Passport) -> None:
     assert public.view(Tier.AUTHORITY) == public
 
 
-def test_view_does_not_tell_what_is_absent_above_it(passport: Passport) -> None:
-    assert all(absent.tier is Tier.PUBLIC for absent in passport.view(Tier.PUBLIC).absent)
-    assert any(absent.tier is not Tier.PUBLIC for absent in passport.absent)
+def test_view_does_not_tell_why_something_is_absent(passport: Passport) -> None:
+    """That there is a reason for one and none for another would tell that the other is there, for other readers."""
+    assert passport.view(Tier.PUBLIC).absent == ()
+    assert passport.view(Tier.AUTHORITY).absent == passport.absent != ()
 
 
 def test_facts_of_different_batteries_are_not_mixed(

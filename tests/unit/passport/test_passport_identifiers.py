@@ -30,7 +30,9 @@ def test_batteries_of_a_model_share_the_technical_data(
     other = battery_item.model_copy(update={"battery_id": "Cell_8", "serial_number": "SN 8"})
     one, two = (derive_identifiers("urn:x", battery_model, item).submodels for item in (battery_item, other))
     shared = {part for part in one if one[part] == two[part]}
-    assert shared == {"TechnicalData"}
+    assert shared == {
+        "CarbonFootprint", "Circularity", "HandoverDocumentation", "MaterialComposition", "TechnicalData"
+    }  # fmt: skip
 
 
 @given(
@@ -52,10 +54,22 @@ def test_a_serial_number_cannot_collide_with_the_models_branch() -> None:
     assert shell_id("a") == "a/aas"
 
 
-@pytest.mark.parametrize("serial_number", ["", ".", "..", "\ud800"])
+@pytest.mark.parametrize("serial_number", ["", ".", "..", "  ", "\xa0", "\ud800"])
 def test_name_that_cannot_be_a_step_of_an_id_is_refused(serial_number: str) -> None:
     with pytest.raises(InputError, match="step of an identifier"):
         asset_id("https://x.org", "M", serial_number)
+
+
+@pytest.mark.parametrize(("serial_number", "is_short_enough"), [("電" * 200, True), ("🔋" * 200, False)])
+def test_ids_longer_than_the_aas_allows_are_refused(
+    battery_model: BatteryModel, battery_item: BatteryItem, serial_number: str, is_short_enough: bool
+) -> None:
+    item = battery_item.model_copy(update={"serial_number": serial_number})
+    if is_short_enough:
+        assert len(derive_identifiers("https://x.org", battery_model, item).shell) < 2048
+        return
+    with pytest.raises(InputError, match="the AAS allows 2048; shorten the serial number"):
+        derive_identifiers("https://x.org", battery_model, item)
 
 
 @pytest.mark.parametrize("base", ["", "example.com", "https://x.org?a=b", "https://x.org#f"])

@@ -8,9 +8,9 @@ import pytest
 from battery_pilot.electrochemistry.condition import METRICS
 from battery_pilot.errors import PassportError
 from battery_pilot.passport import mapping
-from battery_pilot.passport.mapping import OWN_IDS, Row, concepts, is_visible, parent_path, parts
+from battery_pilot.passport.mapping import OWN_IDS, SUPPLIERS, Row, concepts, is_visible, parent_path, parts
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
-from battery_pilot.passport.submodels import MODEL_TYPES
+from battery_pilot.passport.submodels import BYTE_COUNT, MODEL_TYPES, SHA256, UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,10 @@ ROWS = [row for part in parts() for row in part.rows]
 
 TEMPLATES = {
     "nameplate": "02035-1-Digital_Nameplate.json",
+    "handover-documentation": "02035-2-HandoverDocumentation.json",
+    "carbon-footprint": "02035-3-ProductCarbonFootprint.json",
+    "material-composition": "02035-6-MaterialComposition.json",
+    "circularity": "02035-7-Circularity.json",
     "technical-data": "02035-4-TechnicalData.json",
     "product-condition": "02035-5-ProductCondition.json",
     "dpp-metadata": "02099-1-DppMetadata.json",
@@ -62,7 +66,7 @@ def test_table_is_the_published_template_except_where_a_note_says_so(segment: st
 
 def test_every_supplemental_id_of_the_batterypass_model_exists_in_it(shared_data: Path) -> None:
     properties = json.loads((shared_data / "batterypass-1.2" / "properties.json").read_text())
-    known = {one["semanticId"] for one in properties}
+    known = {one["semanticId"] for one in properties} | {one["aspect"] for one in properties}
     used = {urn for row in ROWS for urn in row.supplemental_semantic_ids if urn.startswith("urn:samm:io.BatteryPass")}
     assert used
     assert used <= known
@@ -108,21 +112,63 @@ def test_every_metric_has_a_value_and_its_provenance_in_some_part() -> None:
             assert f"condition.{metric}.{fact}" in sources
 
 
-def test_own_parts_use_own_ids_only_and_every_own_id_is_described() -> None:
-    own = {row.semantic_id for row in ROWS if row.path.startswith("BatteryPilot")}
+STANDARD_IDS = ("https://admin-shell.io/", "urn:samm:io.admin-shell.idta.", "0173-1#", "0112/2///")
+
+
+def test_every_id_that_no_standard_defines_is_described_and_used() -> None:
+    own = {row.semantic_id for row in ROWS if not row.semantic_id.startswith(STANDARD_IDS)}
     assert all(identifier.startswith(OWN_IDS) for identifier in own)
-    assert own | {OWN_IDS + "Unit"} == concepts().keys()
+    qualifiers = {OWN_IDS + kind for kind in (UNIT, SHA256, BYTE_COUNT)}
+    assert own | qualifiers == concepts().keys()
     assert not any(row.semantic_id.startswith(OWN_IDS) for row in ROWS if not row.path.startswith("BatteryPilot"))
 
 
-def test_only_product_data_are_public() -> None:
-    public = {row.path.partition(".")[0] for row in ROWS if row.tier is Tier.PUBLIC}
-    assert public == {"BatteryNameplate", "TechnicalData", "DppMetadata"}
-    assert {row.path for row in ROWS if row.tier is Tier.AUTHORITY} == {
-        "BatteryNameplate.ResultsOfTestReportsProvingCompliance",
-        "BatteryNameplate.ResultsOfTestReportsProvingCompliance[]",
-    }
-    assert next(row for row in ROWS if row.path == "BatteryNameplate.LifeCycleStage").tier is Tier.LEGITIMATE_INTEREST
+def test_every_own_concept_has_names_and_definitions_in_two_languages() -> None:
+    for concept in concepts().values():
+        texts = (
+            concept.english_name,
+            concept.german_name,
+            concept.english_definition,
+            concept.german_definition,
+        )
+        assert all(text.strip() for text in texts), concept.semantic_id
+        assert concept.english_definition != concept.german_definition, concept.semantic_id
+
+
+def test_unit_of_an_own_concept_is_that_of_its_rows() -> None:
+    for row in ROWS:
+        concept = concepts().get(row.semantic_id)
+        if concept and concept.unit:
+            assert row.unit == concept.unit, row.path
+
+
+@pytest.mark.parametrize(
+    ("path", "tier"),
+    [
+        ("BatteryNameplate.ResultsOfTestReportsProvingCompliance[]", Tier.AUTHORITY),
+        ("BatteryNameplate.LifeCycleStage", Tier.LEGITIMATE_INTEREST),
+        ("BatteryNameplate.SerialNumber", Tier.PUBLIC),
+        ("CarbonFootprint.ProductCarbonFootprints[].PcfCO2eq", Tier.PUBLIC),
+        ("MaterialComposition.BatteryChemistry.ShortName", Tier.PUBLIC),
+        ("MaterialComposition.HazardousSubstances[].HazardousSubstanceName", Tier.PUBLIC),
+        ("MaterialComposition.BatteryMaterials[].BatteryMaterialMass", Tier.LEGITIMATE_INTEREST),
+        ("MaterialComposition.BatteryMaterials[].BatteryMaterialLocation.ComponentName", Tier.LEGITIMATE_INTEREST),
+        ("Circularity.DismantlingAndRemovalInformation[]", Tier.LEGITIMATE_INTEREST),
+        ("Circularity.SparePartSources[].Components[].PartNumber", Tier.LEGITIMATE_INTEREST),
+        ("Circularity.SafetyMeasures.ExtinguishingAgents[]", Tier.LEGITIMATE_INTEREST),
+        ("Circularity.RecycledContentInformation[].PostConsumerShare", Tier.PUBLIC),
+        ("Circularity.RenewableContent", Tier.PUBLIC),
+        ("ProductCondition.RemainingCapacity.RemainingCapacityValue", Tier.LEGITIMATE_INTEREST),
+        ("BatteryPilotImpedance.Segments[].File", Tier.LEGITIMATE_INTEREST),
+    ],
+)
+def test_tiers_are_those_of_annex_xiii(path: str, tier: Tier) -> None:
+    assert next(row for row in ROWS if row.path == path).tier is tier
+
+
+def test_somebody_has_to_supply_every_element() -> None:
+    for part in parts():
+        assert all(part.supplier_of(row.path) in SUPPLIERS for row in part.rows)
 
 
 def test_tiers_are_ordered_from_open_to_closed() -> None:
@@ -136,7 +182,7 @@ def test_parent_of_a_list_member_is_the_list() -> None:
 
 
 HEADER = (
-    "path,kind,semantic_id,supplemental_semantic_ids,value_type,unit,cardinality,required_for,tier,source,"
+    "path,kind,semantic_id,supplemental_semantic_ids,value_type,unit,cardinality,required_for,tier,supplier,source,"
     "conversion,minimum,maximum,note\n"
 )
 
@@ -144,19 +190,22 @@ HEADER = (
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["A,Submodel,i,,,,One,,authority,item,,,,", "A.B,Property,i,,xs:string,,One,,public,,,,,"], "more open"),
         (
-            ["A,Submodel,i,,,,One,,public,item,,,,", "A.B.C,Property,i,,xs:string,,One,,public,,,,,"],
+            ["A,Submodel,i,,,,One,,authority,maker,item,,,,", "A.B,Property,i,,xs:string,,One,,public,,,,,,"],
+            "more open",
+        ),
+        (
+            ["A,Submodel,i,,,,One,,public,maker,item,,,,", "A.B.C,Property,i,,xs:string,,One,,public,,,,,,"],
             "below no container",
         ),
-        (["A,Submodel,i,,,,One,,public,item,,,,", "A,Submodel,i,,,,One,,public,item,,,,"], "twice"),
-        (["A,Submodel,i,,,,One,,secret,item,,,,"], "'secret' is not a valid Tier"),
-        (["A,Set,i,,,,One,,public,item,,,,"], "kind 'Set'"),
+        (["A,Submodel,i,,,,One,,public,maker,item,,,,", "A,Submodel,i,,,,One,,public,maker,item,,,,"], "twice"),
+        (["A,Submodel,i,,,,One,,secret,maker,item,,,,"], "'secret' is not a valid Tier"),
+        (["A,Set,i,,,,One,,public,maker,item,,,,"], "kind 'Set'"),
         (
             [
-                "A,Submodel,i,,,,One,,public,item,,,,",
-                "A.B,SML,i,,,,One,,public,,,,,",
-                "A.B[],Property,i,,xs:string,,OneToMany,,authority,item.x,,,,",
+                "A,Submodel,i,,,,One,,public,maker,item,,,,",
+                "A.B,SML,i,,,,One,,public,,,,,,",
+                "A.B[],Property,i,,xs:string,,OneToMany,,authority,,item.x,,,,",
             ],
             "another tier",
         ),
@@ -169,7 +218,7 @@ def test_table_that_would_break_a_view_is_refused_with_its_line(rows: list[str],
 
 
 def test_newest_version_of_a_part_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = HEADER + "A,Submodel,i,,,,One,,public,item,,,,\n"
+    table = HEADER + "A,Submodel,i,,,,One,,public,maker,item,,,,\n"
     tables = [("1-1_part_1.9.csv", table), ("1-1_part_1.10.csv", table), ("concepts.csv", "")]
     monkeypatch.setattr(mapping, "_tables", lambda: iter(tables))
     assert [part.version for part in parts.__wrapped__()] == ["1.10"]
@@ -178,7 +227,7 @@ def test_newest_version_of_a_part_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 def row_of(**values: Any) -> Row:
     defaults: dict[str, Any] = {
         "path": "A.B", "kind": "Property", "semantic_id": "i", "supplemental_semantic_ids": (), "value_type": "xs:float",
-        "unit": "%", "cardinality": "One", "required_for": frozenset(), "tier": Tier.PUBLIC, "source": "",
+        "unit": "%", "cardinality": "One", "required_for": frozenset(), "tier": Tier.PUBLIC, "supplier": "maker", "source": "",
         "conversion": "", "minimum": 0.0, "maximum": 100.0, "note": "",
     }  # fmt: skip
     return Row(**{**defaults, **values})

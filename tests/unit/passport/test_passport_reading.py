@@ -8,20 +8,20 @@ import pytest
 from basyx.aas.adapter.aasx import AASXWriter, DictSupplementaryFileContainer
 
 from battery_pilot.errors import PassportError
-from battery_pilot.passport import reading
+from battery_pilot.passport import packages
 from battery_pilot.passport.aas import (
     canonical_json,
     concept_description_dicts,
     environment,
     flat_values,
     passport_sha256,
-    shell_dict,
     submodel_dicts,
     to_store,
-    write_aasx,
 )
+from battery_pilot.passport.aasx import write_aasx
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.reading import flatten, read_aasx, read_passport
+from battery_pilot.passport.shell import shell_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def changed(passport: Passport, change: Callable[[dict[str, Any]], object]) -> b
         (lambda c: c.pop("assetAdministrationShells"), "exactly one shell"),
         (lambda c: c.update(extra=1), "extra"),
         (lambda c: c["submodels"][0].update(id=5), r"submodels\[0\].id: Expected a str"),
-        (lambda c: c["submodels"][0].update(idShort="1 bad"), r"\.submodels\[0\].id_short"),
+        (lambda c: c["submodels"][0].update(idShort="1 bad"), r"submodels\[0\].idShort"),
         (lambda c: c["submodels"][0]["submodelElements"][0].update(modelType="Nothing"), r"submodelElements\[0\]"),
         (lambda c: c["submodels"].append(dict(c["submodels"][0], id="urn:2")), "two submodels are called"),
         (lambda c: c.update(submodels=[one for one in c["submodels"] if one["idShort"] != "DppMetadata"]), "DppMetadata.lastUpdate"),
@@ -187,7 +187,7 @@ def test_file_that_is_no_package_is_refused(tmp_path: Path) -> None:
 def test_package_that_unpacks_to_too_much_is_refused_without_unpacking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAXIMUM_PACKAGE_BYTES", 100_000)
+    monkeypatch.setattr(packages, "MAXIMUM_PACKAGE_BYTES", 100_000)
     bomb = package(tmp_path / "p.aasx", {"zeros": b"\0" * 1_000_000})
     assert bomb.stat().st_size < 100_000
     with pytest.raises(PassportError, match="1000000 bytes unpacked"):

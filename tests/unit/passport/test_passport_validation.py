@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from battery_pilot.errors import InputError
-from battery_pilot.passport.aas import canonical_json, environment, write_aasx, write_json
+from battery_pilot.passport.aas import canonical_json, environment, write_json
+from battery_pilot.passport.aasx import write_aasx
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.validation import Finding, validate_file
 
@@ -62,6 +64,9 @@ def test_missing_mandatory_elements_are_warnings_that_name_them(passport: Passpo
         (CAPACITY, {"semanticId": {"type": "ExternalReference", "keys": [{"type": "GlobalReference", "value": "urn:x"}]}}, "semantic-id"),
         (CAPACITY, {"qualifiers": [{"type": "Unit", "valueType": "xs:string", "value": "kWh"}]}, "unit"),
         (UPDATE, {"value": "2026-03-01T12:00:00"}, "time-zone"),
+        ("TechnicalData.GeneralInformation.BatteryMass", {"value": "0"}, "plausible"),
+        ("TechnicalData.GeneralInformation.WarrantyInformation.WarrantyPeriod", {"value": "96 months"}, "allowed-value"),
+        ("TechnicalData.GeneralInformation.WarrantyInformation.WarrantyPeriod", {"value": "P0M"}, "allowed-value"),
         (UPDATE, {"modelType": "MultiLanguageProperty", "valueType": None, "value": None}, "kind"),
     ],
 )  # fmt: skip
@@ -95,6 +100,48 @@ def test_what_no_table_knows_is_a_warning(passport: Passport, tmp_path: Path) ->
     findings = validate_file(tmp_path / "p.json")
     assert errors(findings) == []
     assert {"unknown-part", "unknown-element"} <= {finding.rule for finding in findings}
+
+
+def test_mandatory_property_without_a_value_is_incomplete(passport: Passport, tmp_path: Path) -> None:
+    content = environment(passport)
+    del element(content, CAPACITY)["value"]
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    assert (CAPACITY, "incomplete") in {(one.path, one.rule) for one in validate_file(tmp_path / "p.json")}
+
+
+def test_part_that_is_missing_or_has_another_name_is_a_warning(whole_passport: Passport, tmp_path: Path) -> None:
+    content = environment(whole_passport)
+    content["submodels"] = [one for one in content["submodels"] if one["idShort"] != "Circularity"]
+    next(one for one in content["submodels"] if one["idShort"] == "ProductCondition")["idShort"] = "Condition"
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    found = {(one.path, one.rule) for one in validate_file(tmp_path / "p.json")}
+    assert {("Circularity", "incomplete"), ("Condition", "id-short")} <= found
+
+
+def test_recycled_material_that_is_none_is_an_error(whole_passport: Passport, tmp_path: Path) -> None:
+    content = environment(whole_passport)
+    place = "Circularity.RecycledContentInformation[0].RecycledMaterial"
+    part = next(one for one in content["submodels"] if one["idShort"] == "Circularity")
+    shares = next(one for one in part["submodelElements"] if one["idShort"] == "RecycledContentInformation")
+    next(one for one in shares["value"][0]["value"] if one["idShort"] == "RecycledMaterial")["value"] = "Gold"
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    assert errors(validate_file(tmp_path / "p.json")) == [(place, "allowed-value")]
+
+
+def test_file_in_a_package_that_was_changed_is_an_error(
+    whole_passport: Passport, content_of: Any, tmp_path: Path
+) -> None:
+    write_aasx(whole_passport, tmp_path / "p.aasx", content_of)
+    with zipfile.ZipFile(tmp_path / "p.aasx") as package:
+        parts = {name: package.read(name) for name in package.namelist()}
+    changed = next(name for name in parts if name.startswith("aasx/files/"))
+    with zipfile.ZipFile(tmp_path / "q.aasx", "w") as package:
+        for name, content in parts.items():
+            package.writestr(name, b"something else" if name == changed else content)
+    assert errors(validate_file(tmp_path / "p.aasx")) == []
+    findings = validate_file(tmp_path / "q.aasx")
+    assert {rule for _, rule in errors(findings)} == {"file"}
+    assert any(f"/{changed} was changed" in one.message for one in findings)
 
 
 def test_every_fault_of_the_aas_itself_is_reported(passport: Passport, tmp_path: Path) -> None:
