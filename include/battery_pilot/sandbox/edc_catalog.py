@@ -24,7 +24,7 @@ from battery_pilot.sandbox.edc_http import (
     plain,
     selected,
 )
-from battery_pilot.sandbox.edc_policy import read_policy, write_for_management, write_for_protocol
+from battery_pilot.sandbox.edc_policy import permits, read_policy, write_for_management, write_for_protocol
 from battery_pilot.sandbox.jsonld import DSP_CONTEXT, EDC, EDC_CONTEXT, compact_key, compact_list, expand, many
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def offered(connector: Connector, identifier: str, consumer: str) -> tuple[str, 
     policy = connector.store.get("policydefinition", definition["contractPolicyId"])
     if policy is None:
         raise Refused(f"Policy {definition['contractPolicyId']} not found")
+    if not permits(policy["policy"], consumer):
+        raise Refused(f"Policy in scope contract.negotiation not fulfilled by {consumer}")
     return asset_id, policy["policy"]
 
 
@@ -85,18 +87,19 @@ def _candidates(connector: Connector, definition: Document) -> Iterator[Document
     yield from connector.store.page("asset")
 
 
-def _offers(connector: Connector) -> dict[str, tuple[Document, list[Document]]]:
-    """Return each offered asset with its contract definitions."""
-    found: dict[str, tuple[Document, list[Document]]] = {}
+def _offers(connector: Connector, caller: str) -> dict[str, tuple[Document, list[Document]]]:
+    """Return each asset that is offered to a participant, with its contract definitions."""
+    offers: dict[str, tuple[Document, list[Document]]] = {}
     for definition in connector.store.page("contractdefinition"):
-        # EDC shows nothing whose policies it cannot find.
-        if all(
+        policies = [
             connector.store.get("policydefinition", definition[p]) for p in ("accessPolicyId", "contractPolicyId")
-        ):
+        ]
+        # EDC shows nothing whose policies it cannot find or the caller does not fulfil.
+        if all(found is not None and permits(found["policy"], caller) for found in policies):
             for asset in _candidates(connector, definition):
                 if _selects(definition, asset):
-                    found.setdefault(asset["id"], (asset, []))[1].append(definition)
-    return found
+                    offers.setdefault(asset["id"], (asset, []))[1].append(definition)
+    return offers
 
 
 def _dataset(connector: Connector, asset: Document, definitions: list[Document]) -> Document:
@@ -127,9 +130,9 @@ def add_protocol(routes: APIRouter, connector: Connector) -> None:
 
     @routes.post("/catalog/request")
     async def catalog(request: Request) -> Response:
-        caller_of(request, "Catalog")
+        caller = caller_of(request, "Catalog")
         message = await message_of(request, "Catalog", "CatalogRequestMessage")
-        offers = _offers(connector)
+        offers = _offers(connector, caller)
         filters = many(message.get("filter"))
         query = expand(filters[0]) if filters else {}
         try:
@@ -148,8 +151,7 @@ def add_protocol(routes: APIRouter, connector: Connector) -> None:
 
     @routes.get("/catalog/datasets/{asset_id:path}")
     async def dataset(asset_id: str, request: Request) -> Response:
-        caller_of(request, "Catalog")
-        found = _offers(connector).get(asset_id)
+        found = _offers(connector, caller_of(request, "Catalog")).get(asset_id)
         if found is None:
             raise ProtocolError(HTTPStatus.NOT_FOUND, "Catalog", f"Dataset {asset_id} does not exist")
         return JSONResponse({"@context": [DSP_CONTEXT], **_dataset(connector, *found)})

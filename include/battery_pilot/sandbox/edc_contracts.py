@@ -126,6 +126,7 @@ def _shown(process: Document) -> Document:
         "counterPartyAddress": process["counterPartyAddress"],
         "callbackAddresses": process.get("callbackAddresses", []),
         "createdAt": process["createdAt"],
+        "assetId": process["offer"]["target"],
     }
     for name in ("contractAgreementId", "errorDetail"):
         if process.get(name):

@@ -8,10 +8,12 @@ needs a firewall around it.
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import httpx
 from fastapi import FastAPI, Request, Response  # noqa: TC002 -- FastAPI reads the annotations of its routes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from battery_pilot.sandbox.store import Document
 
+_CLIMBING = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)|//|\\")
 MAX_BYTES = 256 * 1024 * 1024
 
 
@@ -77,6 +80,9 @@ def source_url(address: Document, path: str = "", query: str = "") -> str:
     base = str(address.get("baseUrl", ""))
     url = base
     if path and str(address.get("proxyPath")).lower() == "true":
+        # EDC's web server answers 400 to a path that climbs, however it is written.
+        if _CLIMBING.search(unquote(unquote(path))):
+            raise Refused(f"{path}: ambiguous path")
         url = f"{url.rstrip('/')}/{path}"
     if query and str(address.get("proxyQueryParams")).lower() == "true":
         url = f"{url}?{query}"

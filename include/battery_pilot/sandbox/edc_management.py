@@ -23,7 +23,7 @@ from battery_pilot.sandbox.edc_http import (
     plain,
     selected,
 )
-from battery_pilot.sandbox.edc_policy import PolicyError, read_policy, write_for_management
+from battery_pilot.sandbox.edc_policy import PolicyError, demand_bound, read_policy, write_for_management
 from battery_pilot.sandbox.jsonld import EDC, EDC_CONTEXT, compact_key, many
 
 if TYPE_CHECKING:
@@ -150,9 +150,11 @@ def _read_policy_definition(body: Document) -> Document:
     if not isinstance(node, dict):
         raise invalid(f"mandatory object '{EDC}policy' is missing", EDC + "policy")
     try:
-        return {"policy": read_policy(node)}
+        policy = read_policy(node)
+        demand_bound(policy)
     except PolicyError as exception:
         raise invalid(str(exception), EDC + "policy") from exception
+    return {"policy": policy}
 
 
 def _show_policy_definition(definition: Document) -> Document:

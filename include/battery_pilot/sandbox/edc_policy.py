@@ -5,17 +5,28 @@ Inside, a policy is ``{"permission": [rule], "prohibition": [rule], "obligation"
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.sandbox.jsonld import ODRL, compact_iri, compact_list, many, text
+from battery_pilot.sandbox.jsonld import EDC, ODRL, compact_iri, compact_list, many, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from battery_pilot.sandbox.store import Document
 
 RULES = ("permission", "prohibition", "obligation")
 _LOGICAL = ("and", "or", "xone", "andSequence")
+PARTIES: dict[str, dict[str, set[str]]] = {
+    "consumer": {"roles": {"recycler"}, "purposes": {"recycling", "second-life"}}
+}
+"""The register of parties, which a connector with our extension has in its settings."""
+
+_IN_FORCE = EDC + "inForceDate"
+_ON_PARTIES = {ODRL + "recipient": "", EDC + "role": "roles", ODRL + "purpose": "purposes"}
+_ELAPSED = re.compile(r"contractAgreement\+(\d+)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _XSD_TYPES = {bool: "xsd:boolean", int: "xsd:integer", float: "xsd:double"}
 
 
@@ -67,6 +78,72 @@ def _constraint(node: Any) -> Document:
 
 def _unwrapped(node: Any) -> Any:
     return node["@list"] if isinstance(node, dict) and "@list" in node else node
+
+
+def demand_bound(policy: Document) -> None:
+    """Refuse operands that no function evaluates, as EDC does.
+
+    :raises PolicyError: there is one.
+    """
+    for operand in (one["leftOperand"] for rule in policy["permission"] for one in _atoms(rule["constraint"])):
+        if operand not in _ON_PARTIES and operand != _IN_FORCE:
+            raise PolicyError(f"leftOperand '{operand}' is not bound to any scopes")
+
+
+def permits(policy: Document, participant: str) -> bool:
+    """Tell whether a participant may see and agree to an offer: what its policy says of parties."""
+    return _all_hold(policy, lambda constraint: _on_party(constraint, participant))
+
+
+def in_force(policy: Document, agreed: datetime, now: datetime) -> bool:
+    """Tell whether an agreement's limits in time are kept.
+
+    :param agreed: when it was agreed.
+    :param now: the moment in question.
+    """
+    return _all_hold(policy, lambda constraint: _on_time(constraint, agreed, now))
+
+
+def _atoms(constraints: list[Document]) -> Iterator[Document]:
+    for constraint in constraints:
+        inner = [one for name in _LOGICAL for one in constraint.get(name, [])]
+        yield from _atoms(inner) if inner else [constraint]
+
+
+def _all_hold(policy: Document, holds: Callable[[Document], bool]) -> bool:
+    def decide(constraint: Document) -> bool:
+        for name in _LOGICAL:
+            if name in constraint:
+                outcomes = [decide(one) for one in constraint[name]]
+                return {"or": any(outcomes), "xone": sum(outcomes) == 1}.get(name, all(outcomes))
+        return holds(constraint)
+
+    return all(decide(one) for rule in policy["permission"] for one in rule["constraint"])
+
+
+def _on_party(constraint: Document, participant: str) -> bool:
+    kind = _ON_PARTIES.get(constraint["leftOperand"])
+    if kind is None:
+        return True
+    facts = PARTIES.get(participant, {}).get(kind, set()) if kind else {participant}
+    right = str(constraint["rightOperand"])
+    values = set(right.split(",")) if constraint["operator"] == "isAnyOf" else {right}
+    return constraint["operator"] in ("eq", "isAnyOf") and bool(facts & values)
+
+
+def _on_time(constraint: Document, agreed: datetime, now: datetime) -> bool:
+    if constraint["leftOperand"] != _IN_FORCE:
+        return True
+    right = _moment(str(constraint["rightOperand"]), agreed)
+    relations = {"lt": now < right, "lteq": now <= right, "gt": now > right, "gteq": now >= right, "eq": now == right}
+    return relations.get(constraint["operator"], False)
+
+
+def _moment(text: str, agreed: datetime) -> datetime:
+    found = _ELAPSED.fullmatch(text)
+    if found:
+        return agreed + timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return datetime.fromisoformat(text)
 
 
 def write_for_management(policy: Document, kind: str, **parties: str) -> Document:

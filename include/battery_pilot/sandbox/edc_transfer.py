@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from battery_pilot.sandbox.edc_catalog import FORMATS
 from battery_pilot.sandbox.edc_data import push
 from battery_pilot.sandbox.edc_http import ProtocolError, caller_of, message_of, part_of
 from battery_pilot.sandbox.edc_negotiation import new_process, pids
+from battery_pilot.sandbox.edc_policy import in_force
 from battery_pilot.sandbox.jsonld import DSP_CONTEXT
 
 if TYPE_CHECKING:
@@ -245,6 +247,10 @@ def _requested(connector: Connector, caller: str, message: Document) -> Document
     negotiation = connector.store.get("negotiation", agreement["negotiationId"])
     if negotiation is None or negotiation["state"] not in ("VERIFIED", "FINALIZING", "FINALIZED"):
         reason = f"agreement {agreement['id']} is not finalized"
+        raise _refused(HTTPStatus.BAD_REQUEST, reason, consumerPid=consumer_pid)
+    agreed = datetime.fromtimestamp(agreement["contractSigningDate"], tz=UTC)
+    if not in_force(agreement["policy"], agreed, datetime.now(UTC)):
+        reason = "Policy not fulfilled for ContractAgreement in scope transfer.process"
         raise _refused(HTTPStatus.BAD_REQUEST, reason, consumerPid=consumer_pid)
     transfer_type, address = message.get("format"), message.get("dataAddress")
     if transfer_type not in FORMATS or (transfer_type == "HttpData-PUSH" and not isinstance(address, dict)):

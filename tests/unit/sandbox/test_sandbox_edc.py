@@ -541,11 +541,10 @@ def test_messages_are_valid_against_the_protocols_schemas(
         [(schema["$id"], Resource.from_contents(schema)) for schema in schemas]
     )
     by_type = {name: schema for schema in schemas for name in schema["definitions"]}
-    limit = {"leftOperand": "count", "operator": "lteq", "rightOperand": 5}
-    either = {"or": [PURPOSE, {**PURPOSE, "rightOperand": ["recycling", "research"]}]}
+    either = {"or": [PURPOSE, {**PURPOSE, "rightOperand": ["recycling", "research"]}, {**PURPOSE, "rightOperand": 5}]}
 
     async def script(space: Dataspace) -> None:
-        permission = {"action": "use", "constraint": [limit, either]}
+        permission = {"action": "use", "constraint": [PURPOSE, either]}
         await space.offer(policy={"@context": ODRL, "@type": "Set", "permission": [permission]})
         path, _ = await space.pull()
         await space.call("POST", CONSUMER, "catalog/dataset/request", {**TRADE, "@id": "passport-1"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from battery_pilot.errors import InputError, NotFound, ServerRefused, ServerUnav
 from battery_pilot.passport.model import Tier
 from battery_pilot.services.answers import TooLarge
 from battery_pilot.services.connectors.edc import EdcConnector
-from battery_pilot.services.connectors.edc_documents import rules
+from battery_pilot.services.connectors.edc_documents import policy_definition, rules
 from battery_pilot.services.connectors.model import (
     Constraint,
     Counterparty,
@@ -16,9 +17,10 @@ from battery_pilot.services.connectors.model import (
     Offer,
     TransferState,
 )
+from battery_pilot.services.connectors.policies import COUNT, DATE_TIME, ELAPSED_TIME, ROLE
 
 PROVIDER = Counterparty("provider", "http://provider.invalid/protocol/2025-1")
-LOCATION = Constraint("https://w3id.org/edc/v0.0.1/ns/location", "eq", "eu")
+RECYCLERS = Constraint(ROLE, "eq", "recycler")
 OFFER = Offer(
     "b1.public",
     "Passport of B1",
@@ -26,15 +28,15 @@ OFFER = Offer(
     "application/json",
     Tier.PUBLIC,
     {"sha256": "ab"},
-    (LOCATION,),
+    (RECYCLERS,),
 )
 CONTEXT = {"@vocab": "https://w3id.org/edc/v0.0.1/ns/", "odrl": "http://www.w3.org/ns/odrl/2/"}
 STORED_PERMISSION = {
     "odrl:action": {"@id": "odrl:use"},
     "odrl:constraint": {
-        "odrl:leftOperand": {"@id": "edc:location"},
+        "odrl:leftOperand": {"@id": "edc:role"},
         "odrl:operator": {"@id": "odrl:eq"},
-        "odrl:rightOperand": "eu",
+        "odrl:rightOperand": "recycler",
     },
 }
 
@@ -88,7 +90,7 @@ def test_offer_becomes_policy_asset_and_contract_definition_in_this_order(edc, s
         {
             "action": "use",
             "constraint": [
-                {"leftOperand": LOCATION.left_operand, "operator": "eq", "rightOperand": "eu"},
+                {"leftOperand": RECYCLERS.left_operand, "operator": "eq", "rightOperand": "recycler"},
             ],
         }
     ]
@@ -163,16 +165,19 @@ def test_policy_that_lost_its_constraint_is_an_error(edc, server):
     [
         {
             "permission": [
-                {"action": "use", "constraint": [{"leftOperand": "location", "operator": "eq", "rightOperand": "eu"}]}
+                {
+                    "action": "use",
+                    "constraint": [{"leftOperand": "role", "operator": "eq", "rightOperand": "recycler"}],
+                }
             ]
         },
         {
             "odrl:permission": {
                 "odrl:action": {"odrl:type": "http://www.w3.org/ns/odrl/2/use"},
                 "odrl:constraint": {
-                    "odrl:leftOperand": "edc:location",
+                    "odrl:leftOperand": "edc:role",
                     "odrl:operator": {"@id": "odrl:eq"},
-                    "odrl:rightOperand": {"@value": "eu"},
+                    "odrl:rightOperand": {"@value": "recycler"},
                 },
             },
             "odrl:prohibition": [],
@@ -196,6 +201,91 @@ def test_withdrawn_asset_with_agreements_stays_without_an_offer(edc, server):
 def test_withdrawing_what_is_gone_is_no_error(edc, server):
     server.will_answer(404).will_answer(404).will_answer(404)
     edc.withdraw("b1.public")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "right"),
+    [
+        (Constraint(ELAPSED_TIME, "lteq", "P30D"), "contractAgreement+30d"),
+        (Constraint(ELAPSED_TIME, "lteq", "PT12H"), "contractAgreement+12h"),
+        (Constraint(DATE_TIME, "lteq", "2027-01-01T00:00:00Z"), "2027-01-01T00:00:00Z"),
+    ],
+)
+def test_time_limits_are_written_in_the_one_operand_that_edc_checks(constraint, right):
+    (permission,) = policy_definition(replace(OFFER, constraints=(constraint,)))["policy"]["permission"]
+    assert permission["constraint"] == [
+        {"leftOperand": "https://w3id.org/edc/v0.0.1/ns/inForceDate", "operator": "lteq", "rightOperand": right}
+    ]
+
+
+@pytest.mark.parametrize("text", ["30 days", "P0D", "P1Y", "-P1D", ""])
+def test_elapsed_time_that_edc_cannot_count_is_refused(text):
+    with pytest.raises(InputError, match="no elapsed time"):
+        policy_definition(replace(OFFER, constraints=(Constraint(ELAPSED_TIME, "lteq", text),)))
+
+
+def test_constraint_that_edc_does_not_check_is_refused_before_anything_is_sent(edc, server):
+    with pytest.raises(InputError, match="does not check count"):
+        edc.publish(replace(OFFER, constraints=(RECYCLERS, Constraint(COUNT, "lteq", "3"))))
+    assert server.lines == []
+
+
+def test_ended_negotiation_can_be_ended_again(edc, server):
+    server.will_answer(204).will_answer(409)
+    for _ in range(2):
+        edc.terminate_negotiation("n-1", "not needed any more")
+    assert short(server.lines[0]) == "POST /contractnegotiations/n-1/terminate"
+    assert server.asked[0].json["reason"] == "not needed any more"
+
+
+def unprefixed(**rules):
+    """An entry of the catalogue that EDC 0.14 gives of a DSP 2025-1 connector."""
+    node = {
+        "@id": "b1",
+        "@type": "Dataset",
+        "hasPolicy": [{"@id": "offer-1", "@type": "Offer", **rules}],
+        "distribution": [{"@type": "Distribution", "format": "HttpData-PULL"}],
+        "id": "b1",
+        "edc:name": "Passport 1",
+        "edc:tier": "public",
+    }
+    context = ["https://w3id.org/dspace/2025/1/context.jsonld", "https://w3id.org/edc/dspace/v0.0.1"]
+    return {"@type": "Catalog", "dataset": [node], "participantId": "provider", "@context": context}
+
+
+def test_catalogue_without_prefixes_is_read_and_its_policy_sent_in_full_names(edc, server):
+    constraints = [
+        {"leftOperand": "inForceDate", "operator": "lteq", "rightOperand": "contractAgreement+30d"},
+        {"leftOperand": "odrl:recipient", "operator": "eq", "rightOperand": "consumer"},
+    ]
+    server.will_answer(200, unprefixed(permission=[{"action": "use", "constraint": constraints}]))
+    server.will_answer(200, {"@id": "n-1"})
+    (entry,) = edc.catalogue(PROVIDER)
+    assert entry.properties == {"id": "b1", "name": "Passport 1", "tier": "public"}
+    edc.negotiate(entry)
+    assert server.asked[1].json["policy"] == {
+        "@id": "offer-1",
+        "@type": "odrl:Offer",
+        "odrl:permission": [
+            {
+                "odrl:action": {"@id": "http://www.w3.org/ns/odrl/2/use"},
+                "odrl:constraint": [
+                    {
+                        "odrl:leftOperand": {"@id": "https://w3id.org/edc/v0.0.1/ns/inForceDate"},
+                        "odrl:operator": {"@id": "http://www.w3.org/ns/odrl/2/lteq"},
+                        "odrl:rightOperand": "contractAgreement+30d",
+                    },
+                    {
+                        "odrl:leftOperand": {"@id": "odrl:recipient"},
+                        "odrl:operator": {"@id": "http://www.w3.org/ns/odrl/2/eq"},
+                        "odrl:rightOperand": "consumer",
+                    },
+                ],
+            }
+        ],
+        "odrl:assigner": {"@id": "provider"},
+        "odrl:target": {"@id": "b1"},
+    }
 
 
 @pytest.mark.parametrize("shape", [[dataset(1)], dataset(1)])
@@ -381,10 +471,25 @@ def test_file_that_is_longer_than_accepted_is_refused(edc, server):
         edc.fetch("t1", maximum_bytes=100)
 
 
-def test_address_that_is_late_is_worth_another_try(edc, server):
+def test_address_that_is_late_is_waited_for(edc, server):
     server.will_answer(404).will_answer(200, {"@id": "t1", "state": "STARTED"})
+    server.will_answer(200, address(server, "eyJ1")).will_answer(200, b"passport")
+    assert edc.fetch("t1", maximum_bytes=100) == b"passport"
+
+
+def test_address_that_does_not_come_is_worth_another_try_later(edc, server):
+    for _ in range(2):
+        server.will_answer(404).will_answer(200, {"@id": "t1", "state": "STARTED"})
     with pytest.raises(ServerUnavailable, match="not here yet"):
         edc.fetch("t1", maximum_bytes=100)
+
+
+def test_address_and_token_serve_all_fetches_of_a_transfer(edc, server):
+    server.will_answer(200, address(server, "eyJ1"))
+    for path in ("ab/B1.json", "cd/B2.json"):
+        server.will_answer(200, path.encode())
+        assert edc.fetch("t1", maximum_bytes=100, path=path) == path.encode()
+    assert server.lines[1:] == ["GET /public/ab/B1.json", "GET /public/cd/B2.json"]
 
 
 def test_transfer_that_has_ended_has_no_data(edc, server):

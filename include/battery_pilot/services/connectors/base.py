@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from battery_pilot.services.connectors.model import CatalogueEntry, Counterparty, Negotiation, Offer, Transfer
+    from battery_pilot.services.connectors.model import (
+        Agreement,
+        CatalogueEntry,
+        Counterparty,
+        Negotiation,
+        Offer,
+        Transfer,
+    )
 
 
 class Connector(Protocol):
@@ -16,6 +23,13 @@ class Connector(Protocol):
     Every method raises :class:`~battery_pilot.errors.ServerRefused` or
     :class:`~battery_pilot.errors.ServerUnavailable` when the connector does not do what was asked.
     """
+
+    agreements_serve_once: bool
+    """Whether an agreement is used up by one transfer."""
+
+    enforced_operands: frozenset[str]
+    """Left operands whose constraints the connector checks by itself, in the words of
+    :mod:`battery_pilot.services.connectors.policies`; an offer with another one is refused."""
 
     def publish(self, offer: Offer) -> None:
         """Offer a file, or change the offer with the same asset id to this one."""
@@ -38,6 +52,15 @@ class Connector(Protocol):
     def negotiation(self, negotiation_id: str) -> Negotiation:
         """Look at a negotiation."""
 
+    def negotiations_under_way(self, counterparty: Counterparty) -> dict[str, str]:
+        """Return the ids of our negotiations with a counterparty that have not ended, by asset.
+
+        A run that was killed while it asked finds here what it has begun.
+        """
+
+    def terminate_negotiation(self, negotiation_id: str, reason: str) -> None:
+        """End a negotiation; that it has ended already is no error."""
+
     def find_agreement(
         self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()
     ) -> str | None:
@@ -46,17 +69,21 @@ class Connector(Protocol):
         :param without: agreements that are not to be used again.
         """
 
+    def agreement(self, agreement_id: str) -> Agreement:
+        """Read an agreement."""
+
     def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
         """Start a transfer under an agreement, and return its id."""
 
     def transfer_state(self, transfer_id: str) -> Transfer:
         """Look at a transfer."""
 
-    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+    def fetch(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> bytes:
         """Get the data of a transfer that has started.
 
         :param transfer_id: the transfer.
         :param maximum_bytes: longest file to accept; what a counterparty sends is not trusted.
+        :param path: below the address of the transfer, where the offer is of a folder.
         :raises TooLarge: the file is longer.
         """
 

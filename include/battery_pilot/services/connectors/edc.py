@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused, ServerUnavailable
 from battery_pilot.services.connectors import edc_documents as documents
+from battery_pilot.services.connectors.edc_management import PAGE_SIZE, EdcManagement
 from battery_pilot.services.connectors.jsonld import listed, term, text_of
 from battery_pilot.services.connectors.model import (
+    Agreement,
     CatalogueEntry,
     Counterparty,
     Negotiation,
@@ -18,14 +22,23 @@ from battery_pilot.services.connectors.model import (
     Transfer,
     TransferState,
 )
+from battery_pilot.services.connectors.policies import (
+    DATE_TIME,
+    ELAPSED_TIME,
+    PURPOSE,
+    RECIPIENT,
+    ROLE,
+    demand_enforceable,
+)
 from battery_pilot.services.http import HttpClient
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from battery_pilot.services.connectors.exchanges import ExchangeJournal
+
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 50
 TRANSFER_TYPE = "HttpData-PULL"
 
 Document = dict[str, Any]
@@ -43,7 +56,11 @@ class EdcConnector:
     :param timeout_second: longest silence of a server.
     :param attempts: how often a repeatable request is tried.
     :param wait_second: expected wait before the second attempt.
+    :param journal: gets every request and answer of negotiations and transfers.
     """
+
+    agreements_serve_once = False
+    enforced_operands = frozenset({RECIPIENT, PURPOSE, ROLE, ELAPSED_TIME, DATE_TIME})
 
     def __init__(
         self,
@@ -56,14 +73,16 @@ class EdcConnector:
         timeout_second: float = 30,
         attempts: int = 4,
         wait_second: float = 0.5,
+        journal: ExchangeJournal | None = None,
     ) -> None:
+        self._sources: dict[str, HttpClient] = {}
         self._participant_id = participant_id
         self._protocol = protocol
         self._data_hosts = None if data_hosts is None else {host.lower() for host in data_hosts}
         self._timeout_second = timeout_second
         self._attempts = attempts
         self._wait_second = wait_second
-        self._http = self._client(management_url, {"x-api-key": api_key})
+        self._management = EdcManagement(self._client(management_url, {"x-api-key": api_key}), journal)
 
     def publish(self, offer: Offer) -> None:
         """Offer a file, or change the offer with the same asset id to this one.
@@ -72,18 +91,20 @@ class EdcConnector:
         of another version of it.
 
         :raises ServerRefused: the connector stored another policy than it was given; the file is not on offer then.
+        :raises InputError: the policy has a constraint that EDC does not check.
         """
+        demand_enforceable(offer.constraints, self.enforced_operands)
         self._store_policy(offer)
-        self._upsert("/v3/assets", documents.asset(offer))
-        self._upsert("/v3/contractdefinitions", documents.contract_definition(offer))
+        self._management.upsert("/v3/assets", documents.asset(offer))
+        self._management.upsert("/v3/contractdefinitions", documents.contract_definition(offer))
         log.info("published %s (%s)", offer.asset_id, offer.tier)
 
     def withdraw(self, asset_id: str) -> None:
         """Take an offer out of the catalogue; that there is none is no error. Agreements made remain."""
         self._take_off_offer(asset_id)
-        self._delete(_policy_path(asset_id))
+        self._management.delete(_policy_path(asset_id))
         try:
-            self._delete(f"/v3/assets/{quote(asset_id)}")
+            self._management.delete(f"/v3/assets/{quote(asset_id)}")
         except Conflict:
             log.info("asset %s stays in the connector without an offer: there are agreements on it", asset_id)
 
@@ -116,13 +137,15 @@ class EdcConnector:
     def negotiate(self, entry: CatalogueEntry) -> str:
         """Start a negotiation about a catalogue entry that was just read, and return its id."""
         request = documents.contract_request(entry, self._protocol)
-        negotiation_id = str(self._http.request("POST", "/v3/contractnegotiations", json=request).json()["@id"])
+        negotiation_id = self._management.begin("/v3/contractnegotiations", request, entry.asset_id)
         log.info("negotiation %s about %s started", negotiation_id, entry.asset_id)
         return negotiation_id
 
     def negotiation(self, negotiation_id: str) -> Negotiation:
         """Look at a negotiation."""
-        return _negotiation(self._http.get_json(f"/v3/contractnegotiations/{quote(negotiation_id)}"))
+        return _negotiation(
+            self._management.look(f"/v3/contractnegotiations/{quote(negotiation_id)}", negotiation_id)
+        )
 
     def find_agreement(
         self, asset_id: str, counterparty: Counterparty, *, without: Collection[str] = ()
@@ -135,7 +158,9 @@ class EdcConnector:
         """
         found = [
             agreement
-            for agreement in self._query("/v3/contractagreements/request", documents.criterion("assetId", asset_id))
+            for agreement in self._management.query(
+                "/v3/contractagreements/request", documents.criterion("assetId", asset_id)
+            )
             if agreement["@id"] not in without
             and text_of(agreement, "assetId") == asset_id
             and text_of(agreement, "providerId") == counterparty.participant_id
@@ -144,9 +169,15 @@ class EdcConnector:
         for agreement in sorted(found, key=_signed_at, reverse=True):
             agreement_id = str(agreement["@id"])
             path = f"/v3/contractagreements/{quote(agreement_id)}/negotiation"
-            if _negotiation(self._http.get_json(path)).state is NegotiationState.FINALIZED:
+            if _negotiation(self._management.http.get_json(path)).state is NegotiationState.FINALIZED:
                 return agreement_id
         return None
+
+    def agreement(self, agreement_id: str) -> Agreement:
+        """Read an agreement."""
+        document = self._management.look(f"/v3/contractagreements/{quote(agreement_id)}", agreement_id)
+        signed_at = datetime.fromtimestamp(_signed_at(document), tz=UTC)
+        return Agreement(agreement_id, term(document, "policy") or {}, signed_at)
 
     def transfer(self, agreement_id: str, counterparty: Counterparty) -> str:
         """Start a transfer under an agreement, and return its id."""
@@ -158,13 +189,13 @@ class EdcConnector:
             "contractId": agreement_id,
             "transferType": TRANSFER_TYPE,
         }
-        transfer_id = str(self._http.request("POST", "/v3/transferprocesses", json=request).json()["@id"])
+        transfer_id = self._management.begin("/v3/transferprocesses", request, agreement_id)
         log.info("transfer %s under agreement %s started", transfer_id, agreement_id)
         return transfer_id
 
     def transfer_state(self, transfer_id: str) -> Transfer:
         """Look at a transfer."""
-        document = self._http.get_json(f"/v3/transferprocesses/{quote(transfer_id)}")
+        document = self._management.look(f"/v3/transferprocesses/{quote(transfer_id)}", transfer_id)
         state = text_of(document, "state") or ""
         known = state in TransferState.__members__
         return Transfer(
@@ -173,37 +204,50 @@ class EdcConnector:
             error=text_of(document, "errorDetail"),
         )
 
-    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+    def fetch(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> bytes:
         """Get the data of a transfer that has started, asking once for a new token when the first is refused.
 
         :param transfer_id: the transfer.
         :param maximum_bytes: longest file to accept.
+        :param path: below the address of the transfer, where the offer is of a folder.
         :raises ServerUnavailable: the transfer has started, but its address has not arrived yet.
         :raises NotFound: the transfer has no address, because it has not started or has ended.
         :raises TooLarge: the file is longer than ``maximum_bytes``.
         :raises InputError: the counterparty named an address that is none of HTTP, or on a host that may not be asked.
         """
+        below = f"/{quote(path)}" if path else ""
+        known = self._sources.get(transfer_id)
+        source = known or self._source(transfer_id)
         try:
-            return self._pull(transfer_id, maximum_bytes)
+            return source.request("GET", below, maximum_bytes=maximum_bytes).body
         except ServerRefused as refusal:
             if refusal.status not in {401, 403}:
                 raise
             log.info("transfer %s: %s; asking for a new token", transfer_id, refusal.status)
-            return self._pull(transfer_id, maximum_bytes)
+            return self._source(transfer_id).request("GET", below, maximum_bytes=maximum_bytes).body
 
     def terminate(self, transfer_id: str, reason: str) -> None:
         """End a transfer; that it has ended already is no error. A pull transfer never ends by itself."""
-        request = {
-            "@context": documents.CONTEXT,
-            "@type": "TerminateTransfer",
-            "@id": transfer_id,
-            "reason": reason,
+        self._sources.pop(transfer_id, None)
+        self._management.terminate("transferprocesses", "TerminateTransfer", transfer_id, reason)
+
+    def negotiations_under_way(self, counterparty: Counterparty) -> dict[str, str]:
+        """Return the ids of our negotiations with a counterparty that have not ended, by asset.
+
+        Releases before 0.14 do not tell the asset of a negotiation; with them nothing is found.
+        """
+        criterion = documents.criterion("counterPartyId", counterparty.participant_id)
+        return {
+            asset_id: str(document["@id"])
+            for document in self._management.query("/v3/contractnegotiations/request", criterion)
+            if text_of(document, "type") == "CONSUMER"
+            and not _negotiation(document).state.is_final
+            and (asset_id := text_of(document, "assetId"))
         }
-        try:
-            path = f"/v3/transferprocesses/{quote(transfer_id)}/terminate"
-            self._http.request("POST", path, json=request, idempotent=True)
-        except Conflict:
-            log.debug("transfer %s has ended already", transfer_id)
+
+    def terminate_negotiation(self, negotiation_id: str, reason: str) -> None:
+        """End a negotiation; that it has ended already is no error."""
+        self._management.terminate("contractnegotiations", "TerminateNegotiation", negotiation_id, reason)
 
     def _client(self, url: str, headers: Mapping[str, str]) -> HttpClient:
         return HttpClient(
@@ -214,21 +258,8 @@ class EdcConnector:
             wait_second=self._wait_second,
         )
 
-    def _upsert(self, path: str, document: Document) -> None:
-        try:
-            # Harmless to repeat: when the lost first attempt did create it, 409 leads to the PUT below.
-            self._http.request("POST", path, json=document, idempotent=True)
-        except Conflict:
-            self._http.request("PUT", path, json=document)
-
-    def _delete(self, path: str) -> None:
-        try:
-            self._http.request("DELETE", path)
-        except NotFound:
-            log.debug("%s is gone already", path)
-
     def _take_off_offer(self, asset_id: str) -> None:
-        self._delete(f"/v3/contractdefinitions/{quote(documents.contract_definition_id(asset_id))}")
+        self._management.delete(f"/v3/contractdefinitions/{quote(documents.contract_definition_id(asset_id))}")
 
     def _store_policy(self, offer: Offer) -> None:
         """Store a policy and read it back: EDC accepts one that it does not understand and stores an empty one."""
@@ -236,13 +267,13 @@ class EdcConnector:
         intended = documents.rules(document["policy"])
         path = _policy_path(offer.asset_id)
         try:
-            self._http.request("POST", "/v3/policydefinitions", json=document, idempotent=True)
+            self._management.http.request("POST", "/v3/policydefinitions", json=document, idempotent=True)
         except Conflict:
             if self._stored_rules(path) == intended:
                 return
             # The file on offer now was meant for the old policy.
             self._take_off_offer(offer.asset_id)
-            self._http.request("PUT", path, json=document)
+            self._management.http.request("PUT", path, json=document)
         stored = self._stored_rules(path)
         if stored == intended:
             return
@@ -260,7 +291,7 @@ class EdcConnector:
         )
 
     def _stored_rules(self, path: str) -> documents.Rules:
-        return documents.rules(term(self._http.get_json(path), "policy") or {})
+        return documents.rules(term(self._management.http.get_json(path), "policy") or {})
 
     def _catalogue_page(self, counterparty: Counterparty, criteria: list[Document], offset: int) -> Document:
         request = {
@@ -271,7 +302,7 @@ class EdcConnector:
             "protocol": self._protocol,
             "querySpec": {"offset": offset, "limit": PAGE_SIZE, "filterExpression": criteria},
         }
-        answer = self._http.request("POST", "/v3/catalog/request", json=request, idempotent=True)
+        answer = self._management.http.request("POST", "/v3/catalog/request", json=request, idempotent=True)
         catalogue: Document = answer.json()
         owner = text_of(catalogue, "participantId")
         if owner is not None and owner != counterparty.participant_id:
@@ -281,38 +312,29 @@ class EdcConnector:
             raise ServerRefused(answer.method, answer.url, answer.status, detail)
         return catalogue
 
-    def _query(self, path: str, criterion: Document) -> Iterator[Document]:
-        offset = 0
-        while True:
-            query = {
-                "@context": documents.CONTEXT,
-                "@type": "QuerySpec",
-                "offset": offset,
-                "limit": PAGE_SIZE,
-                "filterExpression": [criterion],
-            }
-            page = self._http.request("POST", path, json=query, idempotent=True).json()
-            yield from page
-            if len(page) < PAGE_SIZE:
-                return
-            offset += PAGE_SIZE
-
-    def _pull(self, transfer_id: str, maximum_bytes: int) -> bytes:
-        """Get the address and token of a transfer (its endpoint data reference, EDR) and use them once."""
-        try:
-            address = self._http.get_json(f"/v3/edrs/{quote(transfer_id)}/dataaddress")
-        except NotFound as missing:
-            if self.transfer_state(transfer_id).state.is_ready:
-                raise ServerUnavailable(
-                    missing.method, missing.url, 404, "the data address is not here yet"
-                ) from missing
-            raise
+    def _source(self, transfer_id: str) -> HttpClient:
+        """Get the address and token of a transfer (its endpoint data reference, EDR) and keep them for further fetches."""
+        address = self._address(transfer_id)
         endpoint = text_of(address, "endpoint") or ""
         self._demand_allowed(transfer_id, endpoint)
         token = text_of(address, "authorization")
         # EDC expects the token as it is, without the word "Bearer".
         headers = {} if token is None else {"Authorization": token}
-        return self._client(endpoint, headers).request("GET", maximum_bytes=maximum_bytes).body
+        source = self._sources[transfer_id] = self._client(endpoint, headers)
+        return source
+
+    def _address(self, transfer_id: str) -> Document:
+        """Read where and with which token to fetch; a transfer may have started a little before that arrives."""
+        for attempt in range(self._attempts):
+            try:
+                return self._management.look(f"/v3/edrs/{quote(transfer_id)}/dataaddress", transfer_id)
+            except NotFound as missing:
+                if not self.transfer_state(transfer_id).state.is_ready:
+                    raise
+                late = ServerUnavailable(missing.method, missing.url, 404, "the data address is not here yet")
+            if attempt + 1 < self._attempts:
+                time.sleep(self._wait_second)
+        raise late
 
     def _demand_allowed(self, transfer_id: str, endpoint: str) -> None:
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from battery_pilot.errors import InputError
 from battery_pilot.services.connectors.jsonld import listed, local_name, term, text, text_of
 from battery_pilot.services.connectors.model import CatalogueEntry, Constraint, Counterparty, Offer
+from battery_pilot.services.connectors.policies import DATE_TIME, ELAPSED_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,9 +16,11 @@ if TYPE_CHECKING:
 EDC = "https://w3id.org/edc/v0.0.1/ns/"
 ODRL = "http://www.w3.org/ns/odrl/2/"
 CONTEXT = {"@vocab": EDC}
-CONTEXT_WITH_ODRL = {"@vocab": EDC, "odrl": ODRL}
+CONTEXT_WITH_ODRL = {"@vocab": EDC, "edc": EDC, "odrl": ODRL}
 ODRL_CONTEXT = "http://www.w3.org/ns/odrl.jsonld"
 ACTION = "use"
+IN_FORCE_DATE = f"{EDC}inForceDate"
+ELAPSED = re.compile(r"P(?:(?P<days>[1-9]\d{0,5})D|T(?P<hours>[1-9]\d{0,5})H)")
 
 Document = dict[str, Any]
 Rule = tuple[str, frozenset[tuple[str | None, ...]]]
@@ -33,7 +38,8 @@ def contract_definition_id(asset_id: str) -> str:
 
 
 def asset(offer: Offer) -> Document:
-    """Write the asset. The path is not proxied: a consumer gets this one file and cannot walk to its neighbours."""
+    """Write the asset. Only a folder's path is proxied: of a file, a consumer cannot walk to its neighbours."""
+    proxy_path = str(offer.is_folder).lower()
     return {
         "@context": CONTEXT,
         "@id": offer.asset_id,
@@ -43,7 +49,7 @@ def asset(offer: Offer) -> Document:
             "contenttype": offer.content_type,
             "tier": offer.tier.value,
         },
-        "dataAddress": {"type": "HttpData", "name": offer.title, "baseUrl": offer.data_url, "proxyPath": "false"},
+        "dataAddress": {"type": "HttpData", "name": offer.title, "baseUrl": offer.data_url, "proxyPath": proxy_path},
     }
 
 
@@ -87,10 +93,12 @@ def contract_request(entry: CatalogueEntry, protocol: str) -> Document:
     :param entry: the catalogue entry, with its policy as it came.
     :param protocol: name of the data-space protocol.
     """
-    prefix = "odrl:" if any(key.startswith("odrl:") for key in entry.offer) else ""
-    policy = dict(entry.offer)
-    policy.setdefault(f"{prefix}assigner", {"@id": entry.counterparty.participant_id})
-    policy.setdefault(f"{prefix}target", {"@id": entry.asset_id})
+    policy = spelt_out({key: value for key, value in entry.offer.items() if key != "@context"})
+    if isinstance(context := entry.offer.get("@context"), dict):
+        policy["@context"] = context
+    policy["@type"] = "odrl:Offer"
+    policy.setdefault("odrl:assigner", {"@id": entry.counterparty.participant_id})
+    policy.setdefault("odrl:target", {"@id": entry.asset_id})
     return {
         "@context": CONTEXT_WITH_ODRL,
         "@type": "ContractRequest",
@@ -117,6 +125,33 @@ def catalogue_entry(catalogue: Document, dataset: Document, counterparty: Counte
     )
 
 
+def spelt_out(node: Any, key: str = "") -> Any:
+    """Write a policy of a catalogue so that it means the same in any document.
+
+    Releases that speak DSP 2025-1 write a catalogue's policy without prefixes, in terms that their context gives a meaning
+    inside a catalogue only; the management API then finds neither a type nor a rule. Only names get longer here: rules,
+    operands and values stay as they are.
+
+    :param node: a policy or a part of it.
+    :param key: the term whose value it is.
+    """
+    if isinstance(node, list):
+        return [spelt_out(one, key) for one in node]
+    if isinstance(node, dict):
+        return {_spelt_key(name): spelt_out(value, local_name(name)) for name, value in node.items()}
+    if isinstance(node, str) and key in _NAMING:
+        return {"@id": node if ":" in node else _NAMING[key] + node}
+    return node
+
+
+_NAMING = {"action": ODRL, "operator": ODRL, "leftOperand": EDC, "assigner": "", "assignee": "", "target": ""}
+"""Terms whose value names something, and whose name it is where no prefix says so."""
+
+
+def _spelt_key(name: str) -> str:
+    return name if name.startswith("@") or ":" in name else f"odrl:{name}"
+
+
 def rules(policy: Mapping[str, Any]) -> Rules:
     """Reduce a policy to what it permits, prohibits and obliges, so that two spellings of one policy are equal."""
     return _rules(policy, "permission"), _rules(policy, "prohibition"), _rules(policy, "obligation")
@@ -138,15 +173,30 @@ def _comparison(constraint: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 def _constraint(constraint: Constraint) -> Document:
-    return {
-        "leftOperand": constraint.left_operand,
-        "operator": constraint.operator,
-        "rightOperand": constraint.right_operand,
-    }
+    """Write a constraint; both ODRL operands of time are EDC's ``inForceDate``, which it checks at every transfer."""
+    left, right = constraint.left_operand, constraint.right_operand
+    if left == ELAPSED_TIME:
+        found = ELAPSED.fullmatch(right)
+        if not found:
+            raise InputError(
+                f"policy: {right!r} is no elapsed time: use whole days such as P30D, or hours such as PT12H"
+            )
+        left, right = (
+            IN_FORCE_DATE,
+            f"contractAgreement+{found['days'] or found['hours']}{'d' if found['days'] else 'h'}",
+        )
+    elif left == DATE_TIME:
+        left = IN_FORCE_DATE
+    return {"leftOperand": left, "operator": constraint.operator, "rightOperand": right}
+
+
+_PARTS_OF_A_DATASET = {"hasPolicy", "distribution"}
 
 
 def _properties(dataset: Document) -> dict[str, str]:
     found = {
-        local_name(key): text(value) for key, value in dataset.items() if not key.startswith(("@", "dcat:", "odrl:"))
+        local_name(key): text(value)
+        for key, value in dataset.items()
+        if not key.startswith(("@", "dcat:", "odrl:")) and key not in _PARTS_OF_A_DATASET
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -11,6 +11,7 @@ from battery_pilot.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from battery_pilot.passport.model import Tier
 
@@ -43,6 +44,7 @@ class Offer:
     :param tier: access tier of the content.
     :param properties: further searchable properties, such as the hash of the file.
     :param constraints: conditions of use, all of which hold; without any, everyone in the data space may use it.
+    :param is_folder: whether ``data_url`` is a folder, all of which a consumer may read by paths below it.
     :raises InputError: the id has characters that connectors do not take.
     """
 
@@ -53,6 +55,7 @@ class Offer:
     tier: Tier
     properties: Mapping[str, str] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
+    is_folder: bool = False
 
     def __post_init__(self) -> None:
         if not ASSET_ID.fullmatch(self.asset_id):
@@ -144,6 +147,20 @@ class Negotiation:
     state: NegotiationState
     agreement_id: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What both sides agreed on.
+
+    :param id: its id, the same on both sides.
+    :param policy: the policy as the connector gives it.
+    :param signed_at: when it was agreed, with time zone.
+    """
+
+    id: str
+    policy: dict[str, Any]
+    signed_at: datetime
 
 
 @dataclass(frozen=True)
