@@ -2,8 +2,9 @@
 
 ``BATTERY_PILOT_TEST_AAS_URL``, ``BATTERY_PILOT_TEST_ORION_URL``, and for the connectors both of
 ``BATTERY_PILOT_TEST_EDC_PROVIDER_URL`` and ``BATTERY_PILOT_TEST_EDC_CONSUMER_URL``: the bases below which
-``/management`` and ``/protocol`` lie, with ``BATTERY_PILOT_TEST_EDC_API_KEY`` as the key of both. Real servers keep
-nothing: what a test makes has an id of its own and is deleted.
+``/management`` lies, with ``BATTERY_PILOT_TEST_EDC_API_KEY`` as the key of both, and the provider's protocol address in
+``BATTERY_PILOT_TEST_EDC_PROTOCOL_URL`` unless it is ``/protocol/2025-1`` of the same base. Real servers keep nothing: what
+a test makes has an id of its own and is deleted.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def orion_url(request: pytest.FixtureRequest) -> str:
 class ConnectorPair:
     provider: str
     consumer: str
+    protocol: str
     api_key: str
 
 
@@ -63,13 +65,16 @@ class ConnectorPair:
 )
 def connectors(request: pytest.FixtureRequest) -> ConnectorPair:
     if request.param == "real":
+        provider = os.environ["BATTERY_PILOT_TEST_EDC_PROVIDER_URL"]
         return ConnectorPair(
-            os.environ["BATTERY_PILOT_TEST_EDC_PROVIDER_URL"],
+            provider,
             os.environ["BATTERY_PILOT_TEST_EDC_CONSUMER_URL"],
+            os.environ.get("BATTERY_PILOT_TEST_EDC_PROTOCOL_URL", f"{provider}/protocol/2025-1"),
             os.environ.get("BATTERY_PILOT_TEST_EDC_API_KEY", "password"),
         )
     urls = request.getfixturevalue("sandbox")
-    return ConnectorPair(urls.provider_connector, urls.consumer_connector, urls.api_key)
+    provider = urls.provider_connector
+    return ConnectorPair(provider, urls.consumer_connector, f"{provider}/protocol/2025-1", urls.api_key)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from basyx.aas.adapter import aasx
 
 from battery_pilot.errors import Conflict, NotFound, ServerRefused
 from battery_pilot.services import aas_server
+from battery_pilot.services.aas_comparison import differences
+from battery_pilot.services.aas_connection import AasConnection, encode_id
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.answers import TooLarge
 from battery_pilot.services.http import HttpClient
@@ -73,9 +75,24 @@ def package(*shell_ids):
     return buffer.getvalue()
 
 
-def delete_packages_of(aas_url, aas, shell_id):
-    for found in list(aas.packages(shell_id)):
-        HttpClient(aas_url).request("DELETE", f"/packages/{aas_server.encode_id(found.package_id)}")
+@pytest.fixture
+def api(aas_url):
+    """The server without our client's care."""
+    return AasConnection(HttpClient(aas_url))
+
+
+@pytest.fixture
+def packages_of(aas, api):
+    """Delete what a test uploads; servers without packages, as FA³ST and BaSyx Python, cannot be asked for them."""
+    try:
+        next(aas.packages(), None)
+    except ServerRefused as refused:
+        pytest.skip(f"this server has no packages: {refused}")
+    shells = []
+    yield shells.append
+    for shell_id in shells:
+        for found in list(aas.packages(shell_id)):
+            api.request("DELETE", f"/packages/{encode_id(found.package_id)}")
 
 
 def test_document_is_created_then_replaced(aas, ids):
@@ -91,16 +108,15 @@ def test_concept_description_is_created_then_replaced(aas, ids):
         aas.put_concept_description({"modelType": "ConceptDescription", "id": ids[0], "idShort": id_short})
 
 
-def test_put_and_post_answer_as_the_upsert_expects(aas_url, aas, ids):
-    http = HttpClient(aas_url)
-    http.request("POST", "/shells", json=shell(ids[0]))
+def test_put_and_post_answer_as_the_upsert_expects(api, ids):
+    api.request("POST", "/shells", json=shell(ids[0]))
     with pytest.raises(Conflict):
-        http.request("POST", "/shells", json=shell(ids[0]))
-    assert http.request("PUT", f"/shells/{aas_server.encode_id(ids[0])}", json=shell(ids[0])).status in {200, 204}
+        api.request("POST", "/shells", json=shell(ids[0]))
+    assert api.request("PUT", f"/shells/{encode_id(ids[0])}", json=shell(ids[0])).status in {200, 204}
 
 
 def test_missing_documents_are_not_found(aas, ids):
-    for read in (aas.get_shell, aas.get_submodel, aas.get_submodel_value):
+    for read in (aas.get_shell, aas.get_submodel):
         with pytest.raises(NotFound):
             read(ids[0])
 
@@ -115,7 +131,7 @@ def test_deleted_document_is_gone_and_deleting_again_is_no_error(aas, ids):
 
 def test_invalid_document_is_refused_with_a_reason_and_not_stored(aas, ids):
     broken = submodel(ids[0])
-    broken["submodelElements"][0]["idShort"] = "1 not an idShort"
+    broken["submodelElements"][0]["modelType"] = "NoSuchElement"
     with pytest.raises(ServerRefused) as caught:
         aas.put_submodel(broken)
     assert caught.value.status == 400
@@ -126,29 +142,59 @@ def test_invalid_document_is_refused_with_a_reason_and_not_stored(aas, ids):
 
 def test_value_only_form_is_read_whole_and_by_path(aas, ids):
     aas.put_submodel(submodel(ids[0]))
-    assert float(aas.get_submodel_value(ids[0])["StateOfHealth"]) == 91.2
+    try:
+        assert float(aas.get_submodel_value(ids[0])["StateOfHealth"]) == 91.2
+    except ServerRefused as refused:
+        if refused.status != 501:
+            raise
+        pytest.skip(f"this server has no value-only form: {refused}")
     assert aas.get_element_value(ids[0], "Tests[0].Method") == "EIS"
     with pytest.raises(NotFound):
         aas.get_element_value(ids[0], "Tests[7].Method")
+    with pytest.raises(NotFound):
+        aas.get_submodel_value(ids[1])
+
+
+def test_one_value_is_changed_and_the_others_stay(aas, ids):
+    aas.put_submodel(submodel(ids[0]))
+    for soh in ("90.1", "89.5"):
+        changed = submodel(ids[0], soh=soh)["submodelElements"]
+        aas.put_property(ids[0], "StateOfHealth", changed[0])
+        assert differences(submodel(ids[0], soh=soh), aas.get_submodel(ids[0])) == []
+
+
+def test_value_of_a_missing_element_is_refused(aas, ids):
+    aas.put_submodel(submodel(ids[0]))
+    with pytest.raises(ServerRefused):
+        aas.put_property(
+            ids[0], "NoSuchElement", submodel(ids[0])["submodelElements"][0] | {"idShort": "NoSuchElement"}
+        )
 
 
 def test_lists_are_walked_over_all_pages(aas, ids, monkeypatch):
     monkeypatch.setattr(aas_server, "PAGE_SIZE", 2)
-    counts = aas.upsert_all([shell(one) for one in ids[:5]], [submodel(one) for one in ids[5:]], workers=3)
-    assert (counts.shells, counts.submodels) == (5, 3)
-    assert set(ids[:5]) <= {one["id"] for one in aas.shells()}
-    assert set(ids[5:]) <= {one["id"] for one in aas.submodels()}
+    for one in ids[:5]:
+        aas.put_shell(shell(one))
+    for one in ids[5:]:
+        aas.put_submodel(submodel(one))
+    # Where tests share a server, one that another deletes shifts the pages; then something is found the next time.
+    shells = {one["id"] for _ in range(5) for one in aas.shells()}
+    submodels = {one["id"] for _ in range(5) for one in aas.submodels()}
+    assert set(ids[:5]) <= shells
+    assert set(ids[5:]) <= submodels
 
 
 def test_writing_the_same_again_makes_no_duplicates(aas, ids):
     for _ in range(2):
-        aas.upsert_all([shell(ids[0])], [submodel(ids[1])])
+        aas.put_submodel(submodel(ids[1]))
+        aas.put_shell(shell(ids[0]))
     assert [one["id"] for one in aas.shells()].count(ids[0]) == 1
     assert [one["id"] for one in aas.submodels()].count(ids[1]) == 1
 
 
 def test_submodel_is_referred_to_once(aas, ids):
-    aas.upsert_all([shell(ids[0])], [submodel(ids[1])])
+    aas.put_submodel(submodel(ids[1]))
+    aas.put_shell(shell(ids[0]))
     for _ in range(2):
         aas.add_submodel_reference(ids[0], ids[1])
     references = aas.get_shell(ids[0])["submodels"]
@@ -160,34 +206,32 @@ def test_reference_from_a_missing_shell_is_not_found(aas, ids):
         aas.add_submodel_reference(ids[0], ids[1])
 
 
-def test_package_is_stored_replaced_and_downloaded(aas, aas_url, ids, unique):
-    try:
-        first = aas.put_package(f"{unique}.aasx", package(ids[0]), [ids[0]])
-        changed = package(ids[0], ids[1])
-        assert aas.put_package(f"{unique}.aasx", changed, [ids[0]]) == first
-        assert aas.get_package(first) == changed
-        assert [one.package_id for one in aas.packages(ids[0])] == [first]
-        with pytest.raises(TooLarge):
-            aas.get_package(first, maximum_bytes=10)
-    finally:
-        delete_packages_of(aas_url, aas, ids[0])
+def test_package_is_stored_replaced_and_downloaded(aas, packages_of, ids, unique):
+    packages_of(ids[0])
+    first = aas.put_package(f"{unique}.aasx", package(ids[0]), [ids[0]])
+    changed = package(ids[0], ids[1])
+    assert aas.put_package(f"{unique}.aasx", changed, [ids[0]]) == first
+    assert aas.get_package(first) == changed
+    assert [one.package_id for one in aas.packages(ids[0])] == [first]
+    with pytest.raises(TooLarge):
+        aas.get_package(first, maximum_bytes=10)
 
 
-def test_two_packages_with_the_same_shell_are_told_apart_by_their_names(aas, aas_url, ids, unique):
-    try:
-        public = aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]])
-        closed = aas.put_package(f"{unique}.authority.aasx", package(ids[0]), [ids[0]])
-        assert public != closed
-        assert aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]]) == public
-    finally:
-        delete_packages_of(aas_url, aas, ids[0])
+def test_two_packages_with_the_same_shell_are_told_apart_by_their_names(aas, packages_of, ids, unique):
+    packages_of(ids[0])
+    public = aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]])
+    closed = aas.put_package(f"{unique}.authority.aasx", package(ids[0]), [ids[0]])
+    assert public != closed
+    assert aas.put_package(f"{unique}.public.aasx", package(ids[0]), [ids[0]]) == public
 
 
-def test_package_that_is_none_is_refused(aas, ids, unique):
+def test_package_that_is_none_is_refused(aas, packages_of, ids, unique):
+    packages_of(ids[0])
     with pytest.raises(ServerRefused):
         aas.put_package(f"{unique}.aasx", b"not a zip file", [ids[0]])
 
 
+@pytest.mark.usefixtures("packages_of")
 def test_missing_package_is_not_found(aas):
     with pytest.raises(NotFound):
         aas.get_package("987654321")

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from battery_pilot.errors import NotFound, ServerRefused
+from battery_pilot.pipeline.broker_sync import sync
+from battery_pilot.pipeline.sent_entities import SentEntities
 from battery_pilot.services import orion as orion_module
 from battery_pilot.services.http import HttpClient
-from battery_pilot.services.orion import Orion, attribute, entity_id
+from battery_pilot.services.ngsi import (
+    attribute,
+    encode_name,
+    entity_id,
+    modified_at,
+    note_of,
+    same_value,
+    value_of,
+)
+from battery_pilot.services.orion import Orion
 
 AS_OF = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -17,7 +30,8 @@ def orion(orion_url, unique):
     """A tenant of its own, emptied afterwards."""
     client = Orion(orion_url, service=unique, service_path="/dbp", wait_second=0.05)
     yield client
-    client.delete([entity["id"] for entity in client.entities("Battery")], "Battery")
+    for entity_type in ("Battery", "BatteryModel"):
+        client.delete([entity["id"] for entity in client.entities(entity_type)], entity_type)
 
 
 def battery(number, **attributes):
@@ -30,7 +44,7 @@ def test_entity_is_created_and_read_back(orion):
     stored = orion.entity(entity_id("B1"), "Battery")["soh"]
     assert (stored["type"], stored["value"]) == ("Number", 91.2)
     assert stored["metadata"]["unitCode"]["value"] == "P1"
-    assert stored["metadata"]["TimeInstant"]["value"] == "2026-01-02T03:04:05.000Z"
+    assert stored["metadata"]["dateObserved"]["value"] == "2026-01-02T03:04:05.000Z"
 
 
 def test_second_upsert_changes_and_adds_attributes_and_makes_no_duplicate(orion):
@@ -136,3 +150,78 @@ def test_subscription_with_the_same_description_is_changed_and_not_doubled(orion
         HttpClient(orion_url, headers={"Fiware-Service": unique, "Fiware-ServicePath": "/dbp"}).request(
             "DELETE", f"/v2/subscriptions/{first}"
         )
+
+
+def as_an_application(orion_url, unique):
+    return HttpClient(orion_url, headers={"Fiware-Service": unique, "Fiware-ServicePath": "/dbp"})
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30))
+def test_any_text_comes_back_as_value_note_and_name(orion, text):
+    name = encode_name(text)
+    orion.upsert(
+        [battery(1, note=attribute(text, method=text), **({} if name in ("id", "type") else {name: attribute(1)}))]
+    )
+    stored = orion.entity(entity_id("B1"), "Battery")
+    assert value_of(stored["note"]) == text
+    assert note_of(stored["note"], "method") == text
+    assert name in stored
+
+
+@pytest.mark.parametrize("number", [0.333333333333, 4.9e-10, 1.23456789e-5, 1e17, -7, 2.5, 123456.123456789])
+def test_number_comes_back_with_nine_decimals(orion, number):
+    orion.upsert([battery(1, r=attribute(number))])
+    assert same_value(number, orion.entity(entity_id("B1"), "Battery")["r"]["value"])
+
+
+def test_one_entity_that_cannot_be_stored_leaves_the_others_alone(orion):
+    place = {"type": "geo:point", "value": "1,2"}
+    refused = []
+    assert orion.upsert([battery(1), battery(2, a=place, b=place), battery(3)], refused=refused) == 2
+    assert [one.identifier for one in refused] == [entity_id("B2")]
+    assert orion.count("Battery") == 2
+
+
+def test_many_are_read_at_once_with_the_time_of_their_last_change(orion):
+    orion.upsert([battery(1, soh=attribute(90.0)), battery(2)])
+    found = orion.read([battery(1), battery(2), battery(3)])
+    assert found.keys() == {entity_id("B1"), entity_id("B2")}
+    assert modified_at(found[entity_id("B1")]["soh"]) > AS_OF
+    (listed,) = (one for one in orion.entities("Battery", modified=True) if one["id"] == entity_id("B1"))
+    assert listed == found[entity_id("B1")]
+
+
+def test_attributes_are_deleted_and_deleting_them_again_is_no_error(orion):
+    orion.upsert([battery(1, soh=attribute(90.0), cycles=attribute(1))])
+    for _ in range(2):
+        orion.delete_attributes([battery(1, soh={})])
+    assert "soh" not in orion.entity(entity_id("B1"), "Battery")
+
+
+def test_deleting_some_that_are_gone_deletes_the_others(orion):
+    orion.upsert([battery(1), battery(3)])
+    orion.delete([entity_id(f"B{number}") for number in range(5)], "Battery")
+    assert orion.count("Battery") == 0
+
+
+def test_value_that_an_application_sets_keeps_our_time_and_is_known_as_theirs(orion, orion_url, unique, tmp_path):
+    sent = SentEntities(tmp_path / "sent.sqlite", orion.place, "passport")
+    assert sync(orion, [battery(1, soh=attribute(90.0, as_of=AS_OF))], sent).written == 1
+    path = f"/v2/entities/{entity_id('B1')}/attrs/soh/value"
+    as_an_application(orion_url, unique).request("PUT", path, data=b"70.5", headers={"Content-Type": "text/plain"})
+    later = battery(1, soh=attribute(89.0, as_of=AS_OF + timedelta(days=1)))
+    counts = sync(orion, [later], sent)
+    assert (counts.written, counts.kept_newer) == (0, 1)
+    assert orion.entity(entity_id("B1"), "Battery")["soh"]["value"] == 70.5
+
+
+def test_repeated_sync_writes_nothing_and_a_lost_entity_comes_back(orion, tmp_path):
+    sent = SentEntities(tmp_path / "sent.sqlite", orion.place, "passport")
+    fleet = [battery(number, soh=attribute(1 / 3 + number, as_of=AS_OF, method="C/3 (25 °C)")) for number in range(5)]
+    assert sync(orion, fleet, sent).written == 5
+    assert sync(orion, fleet, sent).written == 0
+    orion.delete([entity_id("B3")], "Battery")
+    assert sync(orion, fleet, sent).written == 1
+    fresh = SentEntities(tmp_path / "fresh.sqlite", orion.place, "passport")
+    assert sync(orion, fleet, fresh).written == 0

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from battery_pilot.sandbox import aas_content, aas_packages
+from battery_pilot.sandbox import aas_content, aas_packages, aas_views
 from battery_pilot.sandbox.aas_content import Refusal
 from battery_pilot.sandbox.aas_http import (
     COLLECTIONS,
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROFILES = [
-    f"https://admin-shell.io/aas/API/3/1/{profile}"
+    f"https://admin-shell.io/aas/API/3/{profile}"
     for profile in (
-        "AssetAdministrationShellRepositoryServiceSpecification/SSP-001",
-        "SubmodelRepositoryServiceSpecification/SSP-001",
-        "ConceptDescriptionRepositoryServiceSpecification/SSP-001",
-        "AasxFileServerServiceSpecification/SSP-001",
+        "1/AssetAdministrationShellRepositoryServiceSpecification/SSP-001",
+        "1/SubmodelRepositoryServiceSpecification/SSP-001",
+        "1/ConceptDescriptionRepositoryServiceSpecification/SSP-001",
+        "1/AasxFileServerServiceSpecification/SSP-001",
+        "0/AssetAdministrationShellRepositoryServiceSpecification/SSP-002",
+        "0/SubmodelRepositoryServiceSpecification/SSP-002",
     )
 ]
 
@@ -58,6 +60,7 @@ def create_app(folder: Path) -> FastAPI:
 
     app = FastAPI(title="AAS sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(Refusal, answer_refusal)
+    aas_views.add_views(app, store, _filter)
     for collection, model_type in COLLECTIONS.items():
         _add_repository(app, store, collection, model_type)
     _add_submodel_references(app, store)
@@ -164,11 +167,6 @@ def _add_elements(app: FastAPI, store: Store) -> None:
     base = "/submodels/{encoded}"
     elements = base + "/submodel-elements"
 
-    @app.get(elements)
-    async def list_elements(encoded: str, request: Request) -> Response:
-        found = aas_content.children(existing(store, "submodels", decode_id(encoded)))
-        return JSONResponse(paged(request, lambda offset, limit: found[offset : offset + limit]))
-
     @app.post(elements)
     @app.post(elements + "/{path}")
     async def create_element(encoded: str, request: Request, path: str = "") -> Response:
@@ -195,32 +193,12 @@ def _add_elements(app: FastAPI, store: Store) -> None:
         _save(store, submodel)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    def add_view(suffix: str, view: Callable[[Document, str], Any]) -> None:
-        @app.get(elements + "/{path}" + suffix)
-        @app.get(base + suffix)
-        async def read_view(encoded: str, path: str = "") -> Response:
-            return JSONResponse(view(existing(store, "submodels", decode_id(encoded)), path))
-
-    add_view("/$value", lambda submodel, path: aas_content.value_of(_at(submodel, path)))
-    add_view("/$metadata", lambda submodel, path: aas_content.metadata_of(_at(submodel, path)))
-    add_view(
-        "/$reference", lambda submodel, path: aas_content.reference_to(submodel, path if _at(submodel, path) else "")
-    )
-
-    @app.get(elements + "/{path}")
-    async def read_element(encoded: str, path: str) -> Response:
-        return JSONResponse(aas_content.element_at(existing(store, "submodels", decode_id(encoded)), path))
-
     for patched in (base, base + "/$value", base + "/$metadata", elements + "/{path}", elements + "/{path}/$value"):
         app.patch(patched)(_not_implemented)
 
 
 async def _not_implemented(encoded: str) -> Response:
     raise Refusal(HTTPStatus.NOT_IMPLEMENTED, f"The method or operation is not implemented ({decode_id(encoded)}).")
-
-
-def _at(submodel: Document, path: str) -> Document:
-    return aas_content.element_at(submodel, path) if path else submodel
 
 
 def _save(store: Store, submodel: Document) -> None:

@@ -108,6 +108,11 @@ def children(element: Document) -> list[Document]:
     return found if isinstance(found, list) else []
 
 
+def has_room(element: Document) -> bool:
+    """Return whether a submodel or element can have child elements."""
+    return element.get("modelType", "") in _CHILDREN
+
+
 def find(submodel: Document, path: str) -> tuple[Document, int]:
     """Locate an element by its idShort path.
 

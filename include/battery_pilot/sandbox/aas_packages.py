@@ -180,7 +180,12 @@ def _environment(request: Request, store: Store) -> Document:
         parts = {name: [existing(store, name, one) for one in ids] for name, ids in wanted.items()}
     else:
         parts = {name: store.page(name) for name in wanted}
-    if parameters.get("includeConceptDescriptions", "true").lower() != "false":
+    with_concepts = parameters.get("includeConceptDescriptions", "true").lower()
+    if with_concepts not in {"true", "false"}:
+        raise Refusal(
+            HTTPStatus.BAD_REQUEST, f"includeConceptDescriptions must be true or false, not {with_concepts!r}."
+        )
+    if with_concepts == "true":
         parts["concept-descriptions"] = store.page("concept-descriptions")
     return {key: parts[name] for key, name in _ENVIRONMENT_KEYS.items() if parts.get(name)}
 

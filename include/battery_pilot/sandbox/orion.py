@@ -1,7 +1,7 @@
 """A local stand-in for the context broker FIWARE Orion (NGSI-v2), with its limits and refusals.
 
-Written from the published behaviour of Orion 4.x. Not covered: geo queries, registrations, ``mq``, ``orderBy``,
-``POST /v2/op/query`` and MQTT notifications.
+Written from the behaviour of Orion 4.7. Not covered: geo queries, registrations, ``mq``, ``orderBy``,
+expressions in ``POST /v2/op/query``, and MQTT notifications.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from fastapi.responses import JSONResponse
 
 from battery_pilot.sandbox import orion_subscriptions
 from battery_pilot.sandbox.orion_query import entity_filter, page_bounds, represent
-from battery_pilot.sandbox.orion_rules import OrionError, Scope, bad_request, body_of, checked_entity, scope_of
+from battery_pilot.sandbox.orion_rules import (
+    OrionError,
+    Scope,
+    bad_request,
+    body_of,
+    checked_entity,
+    scalar_of,
+    scope_of,
+)
 from battery_pilot.sandbox.orion_subscriptions import Notifier
 from battery_pilot.sandbox.orion_updates import ACTIONS, DEFAULT_TYPE, Change, EntityStore
 from battery_pilot.sandbox.store import Document, Store
@@ -28,10 +36,11 @@ if TYPE_CHECKING:
 _NO_CONTENT = HTTPStatus.NO_CONTENT
 
 
-def create_app(folder: Path) -> FastAPI:
+def create_app(folder: Path, *, version: str = "4.7.0") -> FastAPI:
     """Create the context broker.
 
     :param folder: where it keeps its database; created when missing.
+    :param version: which Orion to be; before 3.11 it does not say that a part of a refused batch is stored.
     """
     store = Store(folder / "orion.db")
     notifier = Notifier(store)
@@ -47,12 +56,13 @@ def create_app(folder: Path) -> FastAPI:
     entities = EntityStore(store)
     _add_entities(app, entities, notifier)
     _add_attributes(app, entities, notifier)
-    _add_batch(app, entities, notifier)
+    _add_batch(app, entities, notifier, says_partial=tuple(map(int, version.split(".")[:2])) >= (3, 11))
+    _add_query(app, entities)
     _add_subscriptions(app, store)
 
     @app.get("/version")
-    async def version() -> Response:
-        return JSONResponse({"orion": {"version": "4.7.0", "doc": "sandbox of Battery Pilot"}})
+    async def version_route() -> Response:
+        return JSONResponse({"orion": {"version": version, "doc": "sandbox of Battery Pilot"}})
 
     @app.get("/health")
     async def health() -> Response:
@@ -77,6 +87,11 @@ def _reading(request: Request) -> Scope:
     return scope_of(request, for_writing=False)
 
 
+def _shown(request: Request, entity: Document) -> Any:
+    asked = request.query_params
+    return represent(entity, options=_options(request), attributes=asked.get("attrs"), metadata=asked.get("metadata"))
+
+
 def _page(request: Request, found: list[Document], show: Callable[[Document], Any]) -> Response:
     offset, limit = page_bounds(request.query_params)
     headers = {"Fiware-Total-Count": str(len(found))} if "count" in _options(request) else None
@@ -89,8 +104,7 @@ def _add_entities(app: FastAPI, entities: EntityStore, notifier: Notifier) -> No
         scope, parameters = _reading(request), request.query_params
         wanted = entity_filter(parameters)
         found = [entity for entity in entities.all(scope) if wanted(entity)]
-        options, attributes = _options(request), parameters.get("attrs")
-        return _page(request, found, lambda entity: represent(entity, options=options, attributes=attributes))
+        return _page(request, found, lambda entity: _shown(request, entity))
 
     @app.post("/v2/entities")
     async def create(request: Request) -> Response:
@@ -105,8 +119,7 @@ def _add_entities(app: FastAPI, entities: EntityStore, notifier: Notifier) -> No
     @app.get("/v2/entities/{entity_id}")
     async def read(entity_id: str, request: Request) -> Response:
         entity = entities.find(_reading(request), entity_id, request.query_params.get("type"))
-        attributes = request.query_params.get("attrs")
-        return JSONResponse(represent(entity, options=_options(request), attributes=attributes))
+        return JSONResponse(_shown(request, entity))
 
     @app.delete("/v2/entities/{entity_id}")
     async def delete(entity_id: str, request: Request) -> Response:
@@ -119,7 +132,7 @@ def _add_attributes(app: FastAPI, entities: EntityStore, notifier: Notifier) -> 
     @app.get("/v2/entities/{entity_id}/attrs")
     async def read(entity_id: str, request: Request) -> Response:
         entity = entities.find(_reading(request), entity_id, request.query_params.get("type"))
-        shown = represent(entity, options=_options(request), attributes=request.query_params.get("attrs"))
+        shown = _shown(request, entity)
         return JSONResponse({name: part for name, part in shown.items() if name not in ("id", "type")})
 
     def add_writer(method: str, action: str) -> None:
@@ -132,6 +145,17 @@ def _add_attributes(app: FastAPI, entities: EntityStore, notifier: Notifier) -> 
             entity = {"id": found["id"], "type": found["type"], **sent}
             _notify(notifier, scope, [_apply(entities, scope, strict, entity, options)])
             return Response(status_code=_NO_CONTENT)
+
+    @app.put("/v2/entities/{entity_id}/attrs/{name}/value")
+    async def write_value(entity_id: str, name: str, request: Request) -> Response:
+        scope, options = scope_of(request, for_writing=True), _options(request)
+        found = entities.find(scope, entity_id, request.query_params.get("type"))
+        value = scalar_of((await request.body()).decode())
+        kind = {"type": found[name]["type"]} if name in found else {}
+        sent = checked_entity({name: {**kind, "value": value}}, key_values=False, need_id=False)
+        entity = {"id": found["id"], "type": found["type"], **sent}
+        _notify(notifier, scope, [_apply(entities, scope, "update", entity, options)])
+        return Response(status_code=_NO_CONTENT)
 
     add_writer("POST", "append")
     add_writer("PATCH", "update")
@@ -147,14 +171,17 @@ def _notify(notifier: Notifier, scope: Scope, changes: list[Change | None]) -> N
     notifier.notify(scope, [change for change in changes if change is not None])
 
 
-def _add_batch(app: FastAPI, entities: EntityStore, notifier: Notifier) -> None:
+def _add_batch(app: FastAPI, entities: EntityStore, notifier: Notifier, *, says_partial: bool) -> None:
     @app.post("/v2/op/update")
     async def update(request: Request) -> Response:
         scope, options = scope_of(request, for_writing=True), _options(request)
         body = await body_of(request)
-        action, sent = body.get("actionType"), body.get("entities")
+        for field in ("actionType", "entities"):
+            if field not in body:
+                bad_request(f"Invalid JSON payload, mandatory field /{field}/ not found")
+        action, sent = body["actionType"], body["entities"]
         if action not in ACTIONS:
-            bad_request(f"invalid update action type: /{action}/")
+            bad_request("invalid update action type: right ones are: append, appendStric, delete, replace, update")
         if not isinstance(sent, list) or not sent:
             bad_request("empty entities vector")
         # The whole request is checked before anything is stored; execution errors come after and stop nothing.
@@ -168,15 +195,30 @@ def _add_batch(app: FastAPI, entities: EntityStore, notifier: Notifier) -> None:
                 errors.append(error)
         _notify(notifier, scope, changes)
         if errors:
-            raise _batch_error(errors, partial=bool(changes))
+            raise _batch_error(errors, partial=bool(changes) and says_partial)
         return Response(status_code=_NO_CONTENT)
 
 
 def _batch_error(errors: list[OrionError], *, partial: bool) -> OrionError:
-    if not partial and len(errors) == 1:
-        return errors[0]
+    full = [error for error in errors if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
+    if full or not partial:
+        return (full or errors)[-1]
     described = ", ".join(error.description for error in errors)
     return OrionError(HTTPStatus.UNPROCESSABLE_ENTITY, "PartialUpdate", described)
+
+
+def _add_query(app: FastAPI, entities: EntityStore) -> None:
+    @app.post("/v2/op/query")
+    async def query(request: Request) -> Response:
+        scope, body = scope_of(request, for_writing=False), await body_of(request)
+        wanted = [entity_filter(one) for one in body.get("entities", [])] or [lambda _: True]
+        found = [entity for entity in entities.all(scope) if any(test(entity) for test in wanted)]
+        options, attributes, metadata = _options(request), body.get("attrs", []), body.get("metadata", [])
+
+        def show(entity: Document) -> Any:
+            return represent(entity, options=options, attributes=",".join(attributes), metadata=",".join(metadata))
+
+        return _page(request, found, show)
 
 
 def _add_subscriptions(app: FastAPI, store: Store) -> None:

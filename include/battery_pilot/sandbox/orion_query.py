@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
+SHOWN_DECIMALS = 9
 _STATEMENT = re.compile(r"(?P<name>[^<>=!~:]+?)\s*(?P<operator>==|!=|>=|<=|~=|>|<|:)\s*(?P<value>.+)\Z")
 _MISSING = object()
 
@@ -145,19 +146,45 @@ def _lookup(entity: Document, name: str) -> Any:
     return value
 
 
-def represent(entity: Document, *, options: set[str], attributes: str | None = None) -> Any:
+def represent(
+    entity: Document, *, options: set[str], attributes: str | None = None, metadata: str | None = None
+) -> Any:
     """Return an entity as a client asked for it.
 
     :param entity: in normalized form.
     :param options: ``keyValues`` or ``values``; else normalized.
     :param attributes: comma-separated names to keep; ``None`` or empty keeps all.
+    :param metadata: comma-separated names of metadata, of which ``dateModified`` is known besides those that were
+        sent; ``*`` stands for all of them.
     """
     names = [name for name in entity if name not in ("id", "type")]
     if attributes:
         names = [name for name in attributes.split(",") if name in names]
     if "values" in options:
-        return [entity[name]["value"] for name in names]
+        return [_shown(entity[name]["value"]) for name in names]
     identity = {"id": entity["id"], "type": entity["type"]}
     if "keyValues" in options:
-        return {**identity, **{name: entity[name]["value"] for name in names}}
-    return {**identity, **{name: entity[name] for name in names}}
+        return {**identity, **{name: _shown(entity[name]["value"]) for name in names}}
+    wanted = set(metadata.split(",")) if metadata else {"*"}
+    return {**identity, **{name: _normalized(entity[name], wanted) for name in names}}
+
+
+def _normalized(attribute: Document, wanted: set[str]) -> Document:
+    kept = {
+        name: {**one, "value": _shown(one["value"])}
+        for name, one in attribute["metadata"].items()
+        if "*" in wanted or name in wanted
+    }
+    if "dateModified" in wanted:
+        kept["dateModified"] = {"type": "DateTime", "value": attribute["dateModified"]}
+    return {"type": attribute["type"], "value": _shown(attribute["value"]), "metadata": kept}
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as Orion writes it: a number has nine decimals."""
+    if isinstance(value, float):
+        rounded = round(value, SHOWN_DECIMALS)
+        return int(rounded) if rounded.is_integer() else rounded
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    return {name: _shown(one) for name, one in value.items()} if isinstance(value, dict) else value

@@ -77,7 +77,7 @@ def scope_of(request: Request, *, for_writing: bool) -> Scope:
     if len(tenant) > 50:
         bad_request("bad length - a tenant name can be max 50 characters long")
     if re.search(r"[^a-z0-9_]", tenant):
-        bad_request("bad character in tenant name")
+        bad_request("bad character in tenant name - only underscore and alphanumeric characters are allowed")
     path = request.headers.get("fiware-servicepath") or ("/" if for_writing else "/#")
     if not path.startswith("/"):
         bad_request("Only /absolute/ Service Paths allowed [a service path must begin with /]")
@@ -134,6 +134,20 @@ def _depth(value: Any) -> int:
     return 0 if parts is None else 1 + max((_depth(part) for part in parts), default=0)
 
 
+def scalar_of(text: str) -> Any:
+    """Return the value of a text/plain body: a text in double quotes, a number, true, false or null.
+
+    :raises OrionError: 400 for anything else.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        value = {}
+    if isinstance(value, (dict, list)):
+        bad_request("attribute value type not recognized")
+    return value
+
+
 def checked_name(value: Any, what: str) -> str:
     """Return an id, type or attribute name that Orion accepts.
 
@@ -165,7 +179,9 @@ def checked_entity(entity: Any, *, key_values: bool, need_id: bool = True) -> Do
     checked: Document = {}
     if need_id:
         if "id" not in entity:
-            bad_request("entity id length: 0, min length supported: 1")
+            bad_request("nor /id/ nor /idPattern/ present")
+        if entity["id"] == "":
+            bad_request("id and idPattern cannot be both empty at the same time")
         checked["id"] = checked_name(entity["id"], "entity id")
         if "type" in entity:
             checked["type"] = checked_name(entity["type"], "entity type")
@@ -185,13 +201,15 @@ def _checked_attribute(attribute: Any, *, key_values: bool) -> Document:
     value = attribute.get("value")
     kind = checked_name(attribute["type"], "attribute type") if "type" in attribute else _default_type(value)
     metadata = attribute.get("metadata", {})
-    if set(attribute) - {"type", "value", "metadata"} or not isinstance(metadata, dict):
-        bad_request("invalid JSON type for attribute")
-    if kind != _UNRESTRICTED and _has_forbidden(value):
+    if set(attribute) - {"type", "value", "metadata"}:
+        bad_request("unrecognized property for context attribute")
+    if not isinstance(metadata, dict):
+        bad_request("metadata must be a JSON object")
+    if kind != _UNRESTRICTED and has_forbidden(value):
         bad_request("Invalid characters in attribute value")
     return {
         "type": kind,
-        "value": _as_instant(value) if kind in _DATE_TYPES else value,
+        "value": _as_kept(value, kind),
         "metadata": {checked_name(name, "metadata name"): _checked_metadata(one) for name, one in metadata.items()},
     }
 
@@ -201,9 +219,9 @@ def _checked_metadata(metadata: Any) -> Document:
         bad_request("metadata must be a JSON object")
     value = metadata.get("value")
     kind = checked_name(metadata["type"], "metadata type") if "type" in metadata else _default_type(value)
-    if kind != _UNRESTRICTED and _has_forbidden(value):
+    if has_forbidden(value):  # TextUnrestricted lifts this for attributes only
         bad_request("Invalid characters in metadata value")
-    return {"type": kind, "value": _as_instant(value) if kind in _DATE_TYPES else value}
+    return {"type": kind, "value": _as_kept(value, kind)}
 
 
 def _default_type(value: Any) -> str:
@@ -216,7 +234,8 @@ def _default_type(value: Any) -> str:
     return "None" if value is None else "StructuredValue"
 
 
-def _has_forbidden(value: Any) -> bool:
+def has_forbidden(value: Any) -> bool:
+    """Tell whether a text anywhere in a JSON value has characters that Orion refuses."""
     return any(_FORBIDDEN.search(text) for text in _strings(value))
 
 
@@ -231,6 +250,13 @@ def _strings(value: Any) -> Iterator[str]:
         yield from _strings(list(value.values()))
 
 
+def _as_kept(value: Any, kind: str) -> Any:
+    """Return a value the way Orion gives it back; a text ends at its first NUL."""
+    if kind in _DATE_TYPES:
+        return _as_instant(value)
+    return value.partition("\0")[0] if isinstance(value, str) else value
+
+
 def _as_instant(value: Any) -> Any:
     """Return a date the way Orion gives it back: in UTC with milliseconds."""
     if value is None:
@@ -238,7 +264,7 @@ def _as_instant(value: Any) -> Any:
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        bad_request("date has invalid format")
+        bad_request("date has invalid format in attribute value")
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

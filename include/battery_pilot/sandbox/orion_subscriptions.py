@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from battery_pilot.sandbox.network import is_loopback
 from battery_pilot.sandbox.orion_query import compiled, represent
-from battery_pilot.sandbox.orion_rules import Scope, bad_request
+from battery_pilot.sandbox.orion_rules import Scope, bad_request, has_forbidden
+from battery_pilot.sandbox.orion_updates import instant
 
 if TYPE_CHECKING:
     from battery_pilot.sandbox.orion_updates import Change
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_DESCRIPTION = 1024
 _TIMEOUT_SECONDS = 5.0
 
 
@@ -52,7 +53,8 @@ class Notifier:
         notification = subscription["notification"]
         form = notification.get("attrsFormat", "normalized")
         attributes = ",".join(notification.get("attrs", []))
-        data = [represent(entity, options={form}, attributes=attributes) for entity in entities]
+        metadata = ",".join(notification.get("metadata", []))
+        data = [represent(entity, options={form}, attributes=attributes, metadata=metadata) for entity in entities]
         headers = {"Ngsiv2-AttrsFormat": form, "Fiware-ServicePath": scope.path}
         if scope.tenant:
             headers["Fiware-Service"] = scope.tenant
@@ -61,14 +63,14 @@ class Notifier:
             answer = await self._client.post(
                 url, json={"subscriptionId": subscription["id"], "data": data}, headers=headers
             )
-            outcome: Document = {"lastSuccess": _now(), "lastSuccessCode": answer.status_code}
+            outcome: Document = {"lastSuccess": instant(), "lastSuccessCode": answer.status_code}
         except httpx.HTTPError as exception:
             log.warning("notification of subscription %s to %s failed: %s", subscription["id"], url, exception)
-            outcome = {"lastFailure": _now(), "lastFailureReason": str(exception)}
+            outcome = {"lastFailure": instant(), "lastFailureReason": str(exception)}
         current = self._store.get(kind(scope), subscription["id"])
         if current is not None:
             sent = current["notification"].get("timesSent", 0) + 1
-            current["notification"].update(outcome, timesSent=sent, lastNotification=_now())
+            current["notification"].update(outcome, timesSent=sent, lastNotification=instant())
             self._store.replace(kind(scope), subscription["id"], current)
 
 
@@ -93,6 +95,11 @@ def _check(body: Document) -> None:
 
     :raises OrionError: 400 for one without entities or without an HTTP address on this machine.
     """
+    description = body.get("description", "")
+    if has_forbidden(description):
+        bad_request("forbidden characters in description")
+    if len(description) > LONGEST_DESCRIPTION:
+        bad_request("max description length exceeded")
     entities = body.get("subject", {}).get("entities")
     if not isinstance(entities, list) or not entities:
         bad_request("no subject entities specified")
@@ -121,7 +128,7 @@ def _fires(subscription: Document, scope: Scope, change: Change) -> bool:
     watched = set(subscription["subject"].get("condition", {}).get("attrs", []))
     return (
         subscription["status"] == "active"
-        and subscription.get("expires", "9999") > _now()
+        and subscription.get("expires", "9999") > instant()
         and Scope(scope.tenant, subscription["servicePath"]).covers(scope.path)
         and bool(change.attributes & watched if watched else change.attributes)
         and any(_selects(selector, change.entity) for selector in subscription["subject"]["entities"])
@@ -136,7 +143,3 @@ def _selects(selector: dict[str, Any], entity: Document) -> bool:
     if "id" in selector:
         return bool(selector["id"] == entity["id"])
     return compiled(selector["idPattern"]).search(entity["id"]) is not None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ACTIONS = ("append", "appendStrict", "update", "delete", "replace")
 DEFAULT_TYPE = "Thing"
+GEO_TYPES = frozenset({"geo:point", "geo:line", "geo:box", "geo:polygon", "geo:json"})
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class EntityStore:
         attributes = {name: value for name, value in entity.items() if name not in ("id", "type")}
         if action in ("append", "appendStrict") and not self._matches(scope, entity["id"], entity.get("type")):
             return self.create(scope, entity, upsert=False)
+        if not self._matches(scope, entity["id"], entity.get("type")):
+            name = f"{entity['id']}/{entity.get('type', '')}"
+            raise OrionError(HTTPStatus.NOT_FOUND, "NotFound", f"do not exist: {name} - [entity itself]")
         before = self.find(scope, entity["id"], entity.get("type"))
         if action == "delete":
             return self._delete(scope, before, attributes)
@@ -115,10 +120,23 @@ class EntityStore:
     def _keep(
         self, scope: Scope, after: Document, before: Document | None, forced: frozenset[str] = frozenset()
     ) -> Change:
-        self._store.put(_kind(scope), _key(after), after)
+        if sum(one["type"] in GEO_TYPES for name, one in after.items() if name not in ("id", "type")) > 1:
+            raise OrionError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "NoResourcesAvailable",
+                "You cannot use more than one geo location attribute when creating an entity.",
+            )
         before = before or {}
-        names = {name for name in after if name not in ("id", "type") and after[name] != before.get(name)}
-        return Change(after, frozenset(names) | forced)
+        names = {
+            name
+            for name, attribute in after.items()
+            if name not in ("id", "type") and _plain(attribute) != _plain(before.get(name))
+        } | forced
+        now = instant()
+        for name in after.keys() - {"id", "type"}:
+            after[name] = {**after[name], "dateModified": now if name in names else before[name]["dateModified"]}
+        self._store.put(_kind(scope), _key(after), after)
+        return Change(after, frozenset(names))
 
     def _matches(self, scope: Scope, entity_id: str, entity_type: str | None) -> list[Document]:
         prefix = f"{entity_id}\n{entity_type}\n" if entity_type else f"{entity_id}\n"
@@ -129,6 +147,16 @@ class EntityStore:
             return [_kind(scope)]
         prefix = f"entity {scope.tenant} "
         return [kind for kind in self._store.kinds(prefix) if scope.covers(kind.removeprefix(prefix))]
+
+
+def instant() -> str:
+    """Return the present time as Orion writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(attribute: Document | None) -> Document | None:
+    """Return an attribute without the time of its last change."""
+    return attribute and {name: part for name, part in attribute.items() if name != "dateModified"}
 
 
 def _kind(scope: Scope) -> str:
@@ -145,7 +173,9 @@ def _check_attributes(action: str, before: Document, attributes: Document) -> No
     name = f"{before['id']}/{before['type']}"
     if action == "appendStrict" and present:
         raise OrionError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"already exist: {name} - [ {', '.join(present)} ]"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "Unprocessable",
+            f"one or more of the attributes in the request already exist: {name} - [ {', '.join(present)} ]",
         )
     if action in ("update", "delete") and missing:
         raise OrionError(

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import logging
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused
+from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused, ServerUnavailable
+from battery_pilot.services.aas_connection import AasConnection, encode_id
+from battery_pilot.services.aas_values import value_only
 from battery_pilot.services.http import HttpClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from battery_pilot.services.answers import Answer
 
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
+CREATED = 201
 PACKAGE_CONTENT_TYPE = "application/asset-administration-shell-package"
 DEFAULT_MAXIMUM_PACKAGE_BYTES = 512 * 2**20
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class UpsertCounts:
-    """How many documents :meth:`AasServer.upsert_all` wrote."""
-
-    shells: int
-    submodels: int
-    concept_descriptions: int
 
 
 @dataclass(frozen=True)
@@ -47,18 +39,14 @@ class Package:
     aas_ids: tuple[str, ...]
 
 
-def encode_id(identifier: str) -> str:
-    """Write an identifier as a path segment: base64url of its UTF-8 form, without padding.
-
-    :param identifier: id of a shell, submodel, concept description or package.
-    """
-    return base64.urlsafe_b64encode(identifier.encode()).decode().rstrip("=")
-
-
 class AasServer:
     """One AAS server. Threads may share it.
 
-    :param base_url: where the API starts: the root for AASX Server, often ``…/api/v3.0`` elsewhere.
+    What differs between servers is found out while working: whether PUT creates (API 3.1) or not (3.0, AASX Server), and
+    whether a single value can be changed by PATCH.
+
+    :param base_url: the server's address, with or without the path at which its API begins.
+    :param base_path: that path below the address; ``None`` finds it by asking ``/description``.
     :param auth: user name and password for HTTP Basic.
     :param headers: headers of every request, for example a bearer token.
     :param timeout_second: longest silence of the server.
@@ -70,13 +58,14 @@ class AasServer:
         self,
         base_url: str,
         *,
+        base_path: str | None = None,
         auth: tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_second: float = 30,
         attempts: int = 4,
         wait_second: float = 0.5,
     ) -> None:
-        self._http = HttpClient(
+        http = HttpClient(
             base_url,
             auth=auth,
             headers=headers,
@@ -84,18 +73,75 @@ class AasServer:
             attempts=attempts,
             wait_second=wait_second,
         )
+        self._api = AasConnection(http, base_path)
+        self._put_creates = True
+        self._patches_values: bool | None = None
 
-    def put_shell(self, shell: Document) -> None:
-        """Create or replace a shell."""
-        self._upsert("/shells", shell)
+    @property
+    def address(self) -> str:
+        """The address that was configured, without credentials."""
+        return self._api.address
 
-    def put_submodel(self, submodel: Document) -> None:
-        """Create or replace a submodel."""
-        self._upsert("/submodels", submodel)
+    @property
+    def profiles(self) -> frozenset[str]:
+        """The service profiles that the server names; empty where it names none. Servers name profiles they lack."""
+        return self._api.profiles
 
-    def put_concept_description(self, concept_description: Document) -> None:
-        """Create or replace a concept description."""
-        self._upsert("/concept-descriptions", concept_description)
+    def put_shell(self, shell: Document, *, is_new: bool = False) -> bool:
+        """Create or replace a shell.
+
+        :param is_new: the server probably does not have it: saves a request where PUT does not create.
+        :return: whether it was created.
+        """
+        return self._upsert("/shells", shell, is_new=is_new)
+
+    def put_submodel(self, submodel: Document, *, is_new: bool = False) -> bool:
+        """Create or replace a submodel; ``is_new`` and answer as of :meth:`put_shell`."""
+        return self._upsert("/submodels", submodel, is_new=is_new)
+
+    def put_concept_description(self, concept_description: Document, *, is_new: bool = False) -> bool:
+        """Create or replace a concept description; ``is_new`` and answer as of :meth:`put_shell`."""
+        return self._upsert("/concept-descriptions", concept_description, is_new=is_new)
+
+    def merge_shell(self, shell: Document, *, dropped: Collection[str] = ()) -> bool:
+        """Create a shell or replace it, keeping the references to submodels that others added to it, as predictions.
+
+        :param dropped: ids of submodels that it shall no longer refer to.
+        :return: whether it was created.
+        """
+        try:
+            self._api.request("POST", "/shells", json=shell, idempotent=True)
+        except Conflict:
+            present = self.get_shell(str(shell.get("id")))
+        else:
+            return True
+        references = list(shell.get("submodels") or ())
+        unwanted = {_referred(one) for one in references} | set(dropped)
+        references += [one for one in present.get("submodels") or () if _referred(one) not in unwanted]
+        return self.put_shell({**shell, "submodels": references} if references else shell)
+
+    def put_property(self, submodel_id: str, path: str, element: Document) -> None:
+        """Change one property: its value alone where the server can do that, else the element.
+
+        :param submodel_id: the submodel.
+        :param path: idShort path, such as ``Tests[0].Method``.
+        :param element: the property as JSON object, with the new value.
+        :raises ServerRefused: the server does not have it (:class:`NotFound`) or changes elements of that place neither way.
+        """
+        at, value = _element_path(submodel_id, path), value_only(element)
+        if value is None or self._patches_values is False:
+            self._api.request("PUT", at, json=element)
+        elif self._patches_values:
+            self._api.request("PATCH", f"{at}/$value", json=value, idempotent=True)
+        else:
+            self._try_patch(at, value, element)
+
+    def get_concept_description(self, concept_description_id: str) -> Document:
+        """Read a concept description.
+
+        :raises NotFound: there is none with this id.
+        """
+        return self._get(f"/concept-descriptions/{encode_id(concept_description_id)}")
 
     def get_shell(self, shell_id: str) -> Document:
         """Read a shell.
@@ -125,9 +171,22 @@ class AasServer:
         :param path: idShort path, such as ``Tests[0].Method``.
         :raises NotFound: there is no such submodel or element.
         """
-        return self._http.get_json(
-            f"/submodels/{encode_id(submodel_id)}/submodel-elements/{quote(path, safe='.')}/$value"
-        )
+        found = self._api.get_json(f"{_element_path(submodel_id, path)}/$value")
+        name = path.rpartition(".")[2]
+        # FA³ST wraps the value in an object with the element's name.
+        return found[name] if isinstance(found, dict) and found.keys() == {name} else found
+
+    def get_attachment(
+        self, submodel_id: str, path: str, *, maximum_bytes: int = DEFAULT_MAXIMUM_PACKAGE_BYTES
+    ) -> bytes:
+        """Download the file of a File element.
+
+        :param path: idShort path of the element.
+        :raises NotFound: there is no such element, or its file is not on the server.
+        :raises TooLarge: it is longer than ``maximum_bytes``.
+        """
+        at = f"{_element_path(submodel_id, path)}/attachment"
+        return self._api.request("GET", at, maximum_bytes=maximum_bytes).body
 
     def shells(self) -> Iterator[Document]:
         """Walk over all shells."""
@@ -160,7 +219,7 @@ class AasServer:
         if any(known.get("keys") == reference["keys"] for known in self._pages(path)):
             return
         try:
-            self._http.request("POST", path, json=reference, idempotent=True)
+            self._api.request("POST", path, json=reference, idempotent=True)
         except Conflict:
             log.debug("%s refers to %s already", shell_id, submodel_id)
 
@@ -188,7 +247,7 @@ class AasServer:
         :raises NotFound: there is none with this id.
         :raises TooLarge: it is longer than ``maximum_bytes``.
         """
-        return self._http.request("GET", f"/packages/{encode_id(package_id)}", maximum_bytes=maximum_bytes).body
+        return self._api.request("GET", f"/packages/{encode_id(package_id)}", maximum_bytes=maximum_bytes).body
 
     def packages(self, aas_id: str | None = None) -> Iterator[Package]:
         """Walk over the packages.
@@ -199,77 +258,52 @@ class AasServer:
         for entry in self._pages("/packages", params):
             yield Package(str(entry["packageId"]), tuple(entry.get("aasIds") or ()))
 
-    def upsert_all(
-        self,
-        shells: Iterable[Document],
-        submodels: Iterable[Document],
-        concept_descriptions: Iterable[Document] = (),
-        *,
-        workers: int = 4,
-    ) -> UpsertCounts:
-        """Create or replace many documents; a shell comes after the submodels, so that it never points at nothing.
-
-        The iterables are consumed as the server keeps up, so they may be generators over a whole fleet. The first
-        error stops the work; repeating the call completes it.
-
-        :param shells: shells as JSON objects.
-        :param submodels: submodels as JSON objects.
-        :param concept_descriptions: concept descriptions as JSON objects.
-        :param workers: how many requests run at the same time.
-        """
-        with ThreadPoolExecutor(workers) as pool:
-            return UpsertCounts(
-                concept_descriptions=_each(pool, 2 * workers, self.put_concept_description, concept_descriptions),
-                submodels=_each(pool, 2 * workers, self.put_submodel, submodels),
-                shells=_each(pool, 2 * workers, self.put_shell, shells),
-            )
-
     def _get(self, path: str) -> Document:
-        document: Document = self._http.get_json(path)
+        document: Document = self._api.get_json(path)
         return document
 
-    def _upsert(self, collection: str, document: Document) -> None:
+    def _upsert(self, collection: str, document: Document, *, is_new: bool) -> bool:
         """Create or replace a document whether or not PUT creates, which it does in API 3.1 but not in 3.0."""
         identifier = document.get("id")
         if not isinstance(identifier, str) or not identifier:
             raise InputError(f"a document for {collection} has no id: every shell, submodel and concept needs one")
         path = f"{collection}/{encode_id(identifier)}"
-        try:
-            self._http.request("PUT", path, json=document)
-        except NotFound:
+        if self._put_creates or not is_new:
             try:
-                # Harmless to repeat: when the lost first attempt did create it, 409 leads to the PUT below.
-                self._http.request("POST", collection, json=document, idempotent=True)
-            except Conflict:
-                self._http.request("PUT", path, json=document)
+                return self._api.request("PUT", path, json=document).status == CREATED
+            except NotFound:
+                self._put_creates = False
+        try:
+            # Harmless to repeat: when the lost first attempt did create it, 409 leads to the PUT below.
+            self._api.request("POST", collection, json=document, idempotent=True)
+        except Conflict:
+            self._api.request("PUT", path, json=document)
+            return False
+        return True
+
+    def _try_patch(self, at: str, value: object, element: Document) -> None:
+        """Change a value by PATCH for the first time; what refuses that and takes the element at once has no PATCH."""
+        try:
+            self._api.request("PATCH", f"{at}/$value", json=value)
+        except (ServerRefused, ServerUnavailable) as error:
+            self._api.request("PUT", at, json=element)
+            if error.status is not None:
+                log.info("%s changes no single values by PATCH: elements are replaced instead", self.address)
+                self._patches_values = False
+        else:
+            self._patches_values = True
 
     def _delete(self, collection: str, identifier: str) -> None:
         try:
-            self._http.request("DELETE", f"{collection}/{encode_id(identifier)}")
+            self._api.request("DELETE", f"{collection}/{encode_id(identifier)}")
         except NotFound:
             log.debug("%s of %s is gone already", identifier, collection)
 
     def _pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Document]:
-        """Walk over a paged list. A server may return fewer items than asked for; only the cursor tells the end."""
-        cursors: set[str] = set()
-        query: dict[str, str | int] = {"limit": PAGE_SIZE, **(params or {})}
-        while True:
-            page = self._http.get_json(path, params=query)
-            if not isinstance(page, dict) or not isinstance(page.get("result"), list):
-                raise ServerRefused(
-                    "GET", path, 200, "expected a page with a 'result': is this an AAS server of API 3?"
-                )
-            yield from page["result"]
-            cursor = str((page.get("paging_metadata") or {}).get("cursor") or "")
-            if not cursor:
-                return
-            if cursor in cursors:
-                raise ServerRefused("GET", path, 200, f"cursor {cursor!r} comes back: the list would never end")
-            cursors.add(cursor)
-            query["cursor"] = cursor
+        return self._api.pages(path, PAGE_SIZE, params)
 
     def _send_package(self, method: str, path: str, file_name: str, data: bytes, aas_ids: Sequence[str]) -> Answer:
-        answer = self._http.request(
+        answer = self._api.request(
             method,
             path,
             data={"fileName": file_name, "aasIds": list(aas_ids)},
@@ -304,36 +338,19 @@ class AasServer:
         )
 
     def _file_name(self, package_id: str) -> str | None:
-        answer = self._http.request(
+        answer = self._api.request(
             "GET", f"/packages/{encode_id(package_id)}", maximum_bytes=DEFAULT_MAXIMUM_PACKAGE_BYTES
         )
         return answer.headers.get("X-FileName")
 
 
+def _referred(reference: Document) -> str:
+    return str(reference["keys"][-1]["value"])
+
+
+def _element_path(submodel_id: str, path: str) -> str:
+    return f"/submodels/{encode_id(submodel_id)}/submodel-elements/{quote(path, safe='.')}"
+
+
 def _package_id(answer: Answer) -> str:
     return str(answer.json()["packageId"])
-
-
-def _each(
-    pool: ThreadPoolExecutor, window: int, put: Callable[[Document], None], documents: Iterable[Document]
-) -> int:
-    """Put each document, never holding more than a window of them, and return how many there were."""
-    count = 0
-    pending: set[Future[None]] = set()
-    try:
-        for document in documents:
-            if len(pending) >= window:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                count += _finish(done)
-            pending.add(pool.submit(put, document))
-        return count + _finish(wait(pending).done)
-    except BaseException:
-        for future in pending:
-            future.cancel()
-        raise
-
-
-def _finish(futures: Iterable[Future[None]]) -> int:
-    """Raise the first error of these futures or count them."""
-    finished = [future.result() for future in futures]
-    return len(finished)

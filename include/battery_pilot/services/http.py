@@ -80,6 +80,7 @@ class HttpClient:
         self._attempts = attempts
         self._backoff = wait_random_exponential(multiplier=wait_second, max=30)
         self._local = threading.local()
+        self._not_before = 0.0
 
     def request(
         self,
@@ -144,7 +145,8 @@ class HttpClient:
         return self.request("GET", path, params=params, headers={"Accept": "application/json"}).json()
 
     def _once(self, request: _Request) -> Answer:
-        """Send a request once, following redirects within the server."""
+        """Send a request once, following redirects within the server, and not while the server wants to be left alone."""
+        _hold_back(self._not_before)
         log_url = without_secrets(request.url)
         url, params = request.url, request.params
         try:
@@ -186,12 +188,17 @@ class HttpClient:
         return tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
     def _wait(self, state: RetryCallState) -> float:
-        """Wait as long as the server asks for, within reason, else a jittered and growing time."""
+        """Wait as long as the server asks for, within reason, else a jittered and growing time.
+
+        What it asks one thread it means for all: the others hold their next request back too.
+        """
         outcome = state.outcome
         if outcome is not None and not outcome.failed:
             asked = retry_after_second(outcome.result().headers.get("Retry-After"))
             if asked is not None:
-                return min(asked, LONGEST_RETRY_AFTER_SECOND)
+                seconds = min(asked, LONGEST_RETRY_AFTER_SECOND)
+                self._not_before = max(self._not_before, time.monotonic() + seconds)
+                return seconds
         return self._backoff(state)
 
     def _transport_error(self, error: requests.RequestException, method: str, url: str) -> ServerError:
@@ -202,6 +209,10 @@ class HttpClient:
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
             return ServerUnavailable(method, url, None, f"connection failed: {_root_cause(error)}")
         return ServerRefused(method, url, None, f"the request cannot be sent or its answer decoded: {_kind(error)}")
+
+
+def _hold_back(not_before: float) -> None:
+    time.sleep(max(0.0, not_before - time.monotonic()))
 
 
 def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -73,7 +73,7 @@ def test_forbidden_characters_in_a_value_are_refused_unless_unrestricted(orion: 
     assert orion.post(UPDATE, json=batch(unrestricted)).status_code == 204
 
 
-@pytest.mark.parametrize("identifier", ["a b", "a&b", "https://x/?q", "a#b", "a/b", "a(b)", "aΩ", "", "x" * 257])
+@pytest.mark.parametrize("identifier", ["a b", "a&b", "https://x/?q", "a#b", "a/b", "a(b)", "aΩ", "x" * 257])
 def test_an_id_with_a_bad_character_or_length_is_refused(orion: TestClient, identifier: str) -> None:
     answer = orion.post(UPDATE, json=batch({"id": identifier, "type": "Battery"}))
     assert answer.status_code == 400
@@ -298,3 +298,75 @@ def test_entities_survive_a_restart(tmp_path: Path) -> None:
         client.post(UPDATE, json=batch(battery(1)))
     with TestClient(create_app(tmp_path), headers=HEADERS) as client:
         assert client.get("/v2/entities/urn:ngsi-ld:Battery:B1").status_code == 200
+
+
+def test_a_value_alone_is_set_and_its_metadata_stay(orion: TestClient) -> None:
+    unit = {"unitCode": {"type": "Text", "value": "P1"}}
+    orion.post(UPDATE, json=batch({**battery(1), "soh": {"type": "Number", "value": 92, "metadata": unit}}))
+    path = "/v2/entities/urn:ngsi-ld:Battery:B1/attrs/soh/value"
+    assert orion.put(path, content=b"70.5", headers={"Content-Type": "text/plain"}).status_code == 204
+    soh = orion.get("/v2/entities/urn:ngsi-ld:Battery:B1").json()["soh"]
+    assert soh == {"type": "Number", "value": 70.5, "metadata": unit}
+    assert orion.put(path, content=b"[1]", headers={"Content-Type": "text/plain"}).status_code == 400
+
+
+def test_many_entities_are_asked_for_by_their_ids(orion: TestClient) -> None:
+    orion.post(UPDATE, json=batch(battery(1), battery(2), battery(3)))
+    wanted = [{"id": f"urn:ngsi-ld:Battery:B{number}", "type": "Battery"} for number in (1, 3, 9)]
+    found = orion.post("/v2/op/query", json={"entities": wanted, "metadata": ["dateModified", "*"]}).json()
+    assert [one["id"][-2:] for one in found] == ["B1", "B3"]
+    assert found[0]["soh"]["metadata"]["dateModified"]["type"] == "DateTime"
+    assert "dateModified" not in orion.get("/v2/entities/urn:ngsi-ld:Battery:B1").json()["soh"]["metadata"]
+
+
+def test_time_of_the_last_change_moves_only_with_a_change(orion: TestClient) -> None:
+    def modified() -> str:
+        asked = {"metadata": "dateModified"}
+        entity = orion.get("/v2/entities/urn:ngsi-ld:Battery:B1", params=asked).json()
+        return entity["soh"]["metadata"]["dateModified"]["value"]
+
+    orion.post(UPDATE, json=batch(battery(1, 90)))
+    first = modified()
+    orion.post(UPDATE, json=batch(battery(1, 90)))
+    assert modified() == first
+
+
+def test_numbers_have_nine_decimals_and_a_text_ends_at_a_nul(orion: TestClient) -> None:
+    nul = {"type": "TextUnrestricted", "value": "a\0b"}
+    numbers = {"tiny": {"value": 4.9e-10}, "third": {"value": 1 / 3}, "whole": {"value": 3.0}}
+    orion.post(UPDATE, json=batch(battery(1, note=nul, **numbers)))
+    (found,) = orion.get("/v2/entities", params={"options": "keyValues"}).json()
+    assert (found["tiny"], found["third"], found["whole"], found["note"]) == (0, 0.333333333, 3, "a")
+
+
+def test_nothing_lifts_the_forbidden_characters_in_metadata(orion: TestClient) -> None:
+    notes = {"method": {"type": "TextUnrestricted", "value": "C/3 (25)"}}
+    answer = orion.post(UPDATE, json=batch(battery(1, x={"type": "Number", "value": 1, "metadata": notes})))
+    assert (answer.status_code, answer.json()["description"]) == (400, "Invalid characters in metadata value")
+
+
+def test_an_entity_with_two_places_is_refused_and_the_others_are_stored(orion: TestClient) -> None:
+    place = {"type": "geo:point", "value": "1,2"}
+    answer = orion.post(UPDATE, json=batch(battery(1), battery(2, a=place, b=place), battery(3)))
+    assert (answer.status_code, answer.json()["error"]) == (413, "NoResourcesAvailable")
+    assert len(orion.get("/v2/entities").json()) == 2
+
+
+@pytest.mark.parametrize(("version", "error"), [("3.10.1", "Unprocessable"), ("3.11.0", "PartialUpdate")])
+def test_before_3_11_a_partial_success_is_hidden(tmp_path: Path, version: str, error: str) -> None:
+    with TestClient(create_app(tmp_path, version=version), headers=HEADERS) as orion:
+        assert orion.get("/version").json()["orion"]["version"] == version
+        orion.post(UPDATE, json=batch(battery(1)))
+        answer = orion.post(UPDATE, json=batch(battery(2), battery(1), battery(3), action="appendStrict"))
+        assert (answer.status_code, answer.json()["error"]) == (422, error)
+        assert len(orion.get("/v2/entities").json()) == 3
+
+
+@pytest.mark.parametrize("description", ["state (new)", "x" * 1025])
+def test_a_subscription_with_a_bad_description_is_refused(orion: TestClient, description: str) -> None:
+    subscription = {
+        "description": description,
+        "subject": {"entities": [{"idPattern": ".*"}]},
+        "notification": {"http": {"url": "http://127.0.0.1:9/"}},
+    }
+    assert orion.post("/v2/subscriptions", json=subscription).status_code == 400

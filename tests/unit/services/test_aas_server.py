@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import pytest
 
-from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused
-from battery_pilot.services.aas_server import AasServer, encode_id
+from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused, ServerUnavailable
+from battery_pilot.services.aas_connection import encode_id
+from battery_pilot.services.aas_server import AasServer
 
 SHELL = {"id": "https://example.com/b/1/aas", "modelType": "AssetAdministrationShell"}
 SHELL_PATH = "/shells/aHR0cHM6Ly9leGFtcGxlLmNvbS9iLzEvYWFz"
@@ -14,7 +14,7 @@ SHELL_PATH = "/shells/aHR0cHM6Ly9leGFtcGxlLmNvbS9iLzEvYWFz"
 
 @pytest.fixture
 def aas(server):
-    return AasServer(server.url, wait_second=0, attempts=2)
+    return AasServer(server.url, base_path="", wait_second=0, attempts=2)
 
 
 def page(*entries, cursor=None):
@@ -157,35 +157,85 @@ def test_package_that_the_server_did_not_find_in_the_form_is_an_error(aas, serve
         aas.put_package("b1.aasx", b"PK", ["s"])
 
 
-def test_fleet_is_written_with_shells_after_their_submodels(aas, server):
-    for _ in range(5):
-        server.will_answer(204)
-    counts = aas.upsert_all([{"id": "s"}], ({"id": f"m{i}"} for i in range(3)), [{"id": "c"}], workers=2)
-    assert (counts.shells, counts.submodels, counts.concept_descriptions) == (1, 3, 1)
-    kinds = [line.split("/")[1] for line in server.lines]
-    assert kinds == ["concept-descriptions", "submodels", "submodels", "submodels", "shells"]
+def test_list_of_a_server_whose_cursor_grows_for_ever_ends(aas, server):
+    server.will_answer(200, page({"id": "a"}, {"id": "b"}, cursor=100)).will_answer(
+        200, page({"id": "b"}, cursor=199)
+    )
+    server.will_answer(200, page(cursor=298)).will_answer(200, page(cursor=397))
+    assert [shell["id"] for shell in aas.shells()] == ["a", "b"]
 
 
-def test_fleet_is_generated_only_as_fast_as_it_is_written(aas, monkeypatch):
-    written, backlogs = [], []
+@pytest.mark.parametrize(
+    ("answers", "base_path"),
+    [
+        ([200], ""),
+        ([404, 200], "/api/v3"),
+        ([404, 404, 404, 200], "/api/v3.0"),
+        ([404, 404, 404, 501], "/api/v3.0"),
+        ([500, 500, 404, 404, 404], ""),
+        ([401, 401, 401, 401], ""),
+        ([404, 404, 404, 404], ""),
+    ],
+)
+def test_base_path_is_where_the_description_is_or_at_least_its_route(server, answers, base_path):
+    for status in answers:
+        server.will_answer(status, {"profiles": ["https://admin-shell.io/aas/API/3/1/X"]} if status == 200 else b"")
+    server.will_answer(200, SHELL)
+    found = AasServer(server.url + "/", wait_second=0, attempts=2)
+    assert found.get_shell(SHELL["id"]) == SHELL
+    assert server.lines[-1] == f"GET {base_path}{SHELL_PATH}"
 
-    def fleet():
-        for made in range(60):
-            backlogs.append(made - len(written))
-            yield {"id": str(made)}
 
-    def put(document):
-        time.sleep(0.001)
-        written.append(document)
-
-    monkeypatch.setattr(aas, "put_submodel", put)
-    assert aas.upsert_all([], fleet(), workers=2).submodels == 60
-    assert len(written) == 60
-    assert max(backlogs) <= 4
+def test_a_server_that_is_down_is_not_taken_for_one_without_description(server):
+    for _ in range(2):
+        server.will_answer(503)
+    with pytest.raises(ServerUnavailable):
+        AasServer(server.url, wait_second=0, attempts=2).get_shell("x")
 
 
-def test_first_refusal_stops_the_fleet(aas, server):
-    server.will_answer(204).will_answer(400, b"broken")
-    with pytest.raises(ServerRefused, match="broken"):
-        aas.upsert_all([], [{"id": str(i)} for i in range(100)], workers=1)
-    assert len(server.asked) < 10
+def test_new_document_is_posted_at_once_where_put_has_been_seen_not_to_create(aas, server):
+    server.will_answer(404).will_answer(201).will_answer(201).will_answer(409).will_answer(204)
+    aas.put_submodel({"id": "a"}, is_new=True)
+    aas.put_submodel({"id": "b"}, is_new=True)
+    aas.put_submodel({"id": "c"}, is_new=True)
+    assert [line.split()[0] for line in server.lines] == ["PUT", "POST", "POST", "POST", "PUT"]
+
+
+PROPERTY = {"modelType": "Property", "idShort": "SoH", "valueType": "xs:double", "value": "91.20"}
+
+
+def test_one_value_is_patched_where_the_server_does_that(aas, server):
+    server.will_answer(204).will_answer(503).will_answer(204)
+    for _ in range(2):
+        aas.put_property("a", "Tests[0].SoH", PROPERTY)
+    assert server.lines == ["PATCH /submodels/YQ/submodel-elements/Tests%5B0%5D.SoH/$value"] * 3
+    assert server.asked[0].json == 91.2
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 405, 500, 501])
+def test_that_a_server_patches_no_values_is_learnt_once(aas, server, refusal):
+    server.will_answer(refusal).will_answer(204).will_answer(204)
+    for _ in range(2):
+        aas.put_property("a", "SoH", PROPERTY)
+    assert [line.split()[0] for line in server.lines] == ["PATCH", "PUT", "PUT"]
+    assert server.asked[1].json == PROPERTY
+
+
+def test_nothing_is_learnt_from_a_missing_element(aas, server):
+    server.will_answer(404).will_answer(404).will_answer(204)
+    with pytest.raises(NotFound):
+        aas.put_property("a", "Gone", PROPERTY)
+    aas.put_property("a", "SoH", PROPERTY)
+    assert [line.split()[0] for line in server.lines] == ["PATCH", "PUT", "PATCH"]
+
+
+def test_value_without_a_form_in_json_is_put_as_element(aas, server):
+    server.will_answer(204)
+    aas.put_property("a", "SoH", PROPERTY | {"value": "INF"})
+    assert [line.split()[0] for line in server.lines] == ["PUT"]
+
+
+@pytest.mark.parametrize("answer", [5, {"Method": 5}])
+def test_value_of_an_element_is_the_same_wrapped_or_not(aas, server, answer):
+    server.will_answer(200, answer)
+    assert aas.get_element_value("a", "Tests[0].Method") == 5

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import pickle
 import socket
+import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -82,6 +84,7 @@ def test_refusal_is_not_repeated(server, status, kind):
 def test_retry_after_is_obeyed_within_reason(server, monkeypatch, asked_second, waited_second):
     slept = []
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("battery_pilot.services.http._hold_back", lambda not_before: None)
     server.will_answer(429, Retry_After=asked_second).will_answer(200)
     client(server, wait_second=1000).request("GET", "/thing")
     assert slept == [waited_second]
@@ -247,3 +250,17 @@ def test_too_large_survives_a_process_border():
     error = pickle.loads(pickle.dumps(TooLarge("GET", "http://host/x", 200, "too long")))
     assert isinstance(error, TooLarge)
     assert error.detail == "too long"
+
+
+def test_what_a_busy_server_asks_of_one_thread_holds_the_others_back_too(server):
+    server.will_answer(503, Retry_After="1").will_answer(200).will_answer(200)
+    client = HttpClient(server.url, wait_second=0)
+    start = time.monotonic()
+    first = threading.Thread(target=client.request, args=("GET", "/busy"))
+    first.start()
+    while not server.asked:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    client.request("GET", "/other")
+    assert time.monotonic() - start >= 0.95
+    first.join()
