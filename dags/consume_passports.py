@@ -9,8 +9,10 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, Param, dag
 from battery_pilot.settings import load
 from battery_pilot_airflow.common import DEFAULT_ARGS, timetable
 from battery_pilot_airflow.operators.consume import (
+    ApplyFieldValuesOperator,
     NegotiateContractsOperator,
     PullPassportsOperator,
+    RemoveExpiredOperator,
     ScoreHealthOperator,
     SyncContextBrokerOperator,
     UpdateTwinsOperator,
@@ -40,20 +42,29 @@ TIMES = timetable(load().consumer_schedule)
             title="Tier",
             description="Access tier (Annex XIII) of the offers to ask for.",
         ),
+        "sync_way": Param(
+            "direct",
+            type="string",
+            enum=["direct", "agent"],
+            title="Way to the context broker",
+            description="Write to FIWARE Orion directly, or through the FIWARE AAS Agent (slower, the same result).",
+        ),
     },
     doc_md=__doc__,
 )
 def consume_passports() -> None:
     """Wire the consumer's stages."""
     connector, aas, orion = "battery_pilot_consumer_connector", "battery_pilot_consumer_aas", "battery_pilot_orion"
+    expire = RemoveExpiredOperator(task_id="expire")
     negotiate = NegotiateContractsOperator(task_id="negotiate", connector_conn_id=connector, pool="connector")
     pull = PullPassportsOperator(task_id="pull", connector_conn_id=connector, pool="connector")
     verify = VerifyPassportsOperator(task_id="verify")
     update = UpdateTwinsOperator(task_id="update", aas_conn_id=aas, pool="aasx")
+    field_values = ApplyFieldValuesOperator(task_id="field_values", aas_conn_id=aas, orion_conn_id=orion, pool="aasx")
     sync = SyncContextBrokerOperator(task_id="sync", orion_conn_id=orion, pool="orion")
     score = ScoreHealthOperator(task_id="score", conn_id="spark_default", pool="spark")
     write_back = WriteBackPredictionsOperator(task_id="write_back", aas_conn_id=aas, orion_conn_id=orion, pool="aasx")
-    negotiate >> pull >> verify >> update >> sync >> score >> write_back
+    expire >> negotiate >> pull >> verify >> update >> field_values >> sync >> score >> write_back
 
 
 consume_passports()

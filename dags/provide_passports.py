@@ -19,6 +19,8 @@ from battery_pilot_airflow.operators.provide import (
 
 OFFERS = Asset("battery_pilot_offers", uri="battery-pilot://offers")
 
+NAMES = {"type": ["null", "array"], "items": {"type": "string", "pattern": "^[^\\s,\"'{}\\[\\]]{1,200}$"}}
+LIMIT = {"type": ["null", "integer"], "minimum": 1}
 WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
 
 
@@ -46,9 +48,37 @@ WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
             title="Tiers to publish",
             description="Access tiers (Annex XIII) whose views are offered in the data space.",
         ),
+        "granularity": Param(
+            "battery", type="string", enum=["battery", "fleet"], title="One offer for",
+            description="Each battery, or the whole fleet with an index: then one agreement is enough for all of it.",
+        ),
+        "recipients": Param(
+            None, **NAMES, title="Recipients", section="Usage policy",
+            description="Ids of the participants that alone may have the authority tier; that tier needs them.",
+        ),
+        "roles": Param(
+            None, **NAMES, title="Roles", section="Usage policy",
+            description="One of these roles a participant must have for the tiers above public.",
+        ),
+        "purposes": Param(
+            None, **NAMES, title="Purposes", section="Usage policy",
+            description="Purposes of use that the tiers above public are offered for.",
+        ),
+        "valid_days": Param(
+            365, **LIMIT, title="Days of use", section="Usage policy",
+            description="How many days after the agreement the tiers above public may be used; empty: without an end.",
+        ),
+        "maximum_uses": Param(
+            None, **LIMIT, title="Number of uses", section="Usage policy",
+            description="How often they may be used; only for a connector that counts.",
+        ),
         "reject_threshold_percent": Param(
             20, type="number", minimum=0, maximum=100, title="Reject threshold",
             description="Share of unreadable files, in percent, above which the run fails.",
+        ),
+        "spark_from_batteries": Param(
+            2000, type="integer", minimum=1, title="Build on Spark from",
+            description="Number of measured batteries from which on Spark builds the passports; fewer need no cluster.",
         ),
         "dry_run": Param(
             False, type="boolean", title="Dry run",
@@ -68,7 +98,13 @@ def provide_passports() -> None:
     """Wire the provider's stages."""
     discover = DiscoverFilesOperator(task_id="discover", landing="{{ params.landing or '' }}")
     process = ProcessMeasurementsOperator(task_id="process", conn_id="spark_default", pool="spark")
-    build = BuildPassportsOperator(task_id="build", reject_threshold_percent="{{ params.reject_threshold_percent }}")
+    build = BuildPassportsOperator(
+        task_id="build",
+        conn_id="spark_default",
+        pool="spark",
+        reject_threshold_percent="{{ params.reject_threshold_percent }}",
+        spark_from_batteries="{{ params.spark_from_batteries }}",
+    )
     push = PushPassportsOperator(task_id="push", aas_conn_id="battery_pilot_provider_aas", pool="aasx")
     record = RecordHistoryOperator(task_id="record")
     publish = PublishOffersOperator(

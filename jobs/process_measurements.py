@@ -27,10 +27,13 @@ from battery_pilot.electrochemistry.condition import Ratings
 from battery_pilot.electrochemistry.cycles import COUNTER_TOLERANCE_PERCENT
 from battery_pilot.electrochemistry.cycles_sql import cycle_summary_sql
 from battery_pilot.lake import Lake, Window, write_json, write_lines
+from battery_pilot.passport.life import closures
 from battery_pilot.passport.master import MasterData, read_master
 from battery_pilot.pipeline.build import quarantine_file
+from battery_pilot.pipeline.checkups import CHECK_UP_COLUMNS, PULSE_COLUMNS
 from battery_pilot.pipeline.discover import manifest_of
 from battery_pilot.pipeline.documents import DOCUMENT_COLUMNS, keep_documents
+from battery_pilot.pipeline.evidence import evidence_sql, series_sql
 from battery_pilot.pipeline.parse import Known, latest_time, parse, schema
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILES_A_TASK = 128
-TABLES = ("measurements", "cycles", "spectra", "aggregates", "files", "documents")
+TABLES = ("measurements", "cycles", "spectra", "series", "checkups", "pulses", "aggregates", "files", "documents")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     return run_job(
         "process_measurements",
         arguments.result,
-        lambda spark: process(spark, Lake(arguments.lake), arguments.window, read_master(arguments.master)),
+        lambda spark: process(spark, Lake(arguments.lake), arguments.window, read_master(arguments.master, ())),
     )
 
 
@@ -78,7 +81,10 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
         measured.where("kind = 'cycling'").createOrReplaceTempView("cycling_rows")
         spark.sql(cycle_summary_sql("cycling_rows", "ratings")).write.parquet(str(staged / "cycles"))
         counts["cycles_off_counter"] = count_off_counter(staged / "cycles")
+        spark.sql(series_sql("cycling_rows")).write.parquet(str(staged / "series"))
         measured.where("kind = 'spectrum'").select(*SPECTRUM_COLUMNS).write.parquet(str(staged / "spectra"))
+        measured.where("kind = 'checkup'").select(*CHECK_UP_COLUMNS).write.parquet(str(staged / "checkups"))
+        measured.where("kind = 'pulse'").select(*PULSE_COLUMNS).write.parquet(str(staged / "pulses"))
         counts["batteries"] = write_aggregates(spark, lake, window, staged)
         for table in TABLES:
             lake.publish(table, window, staged / table)
@@ -90,7 +96,11 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
 def write_measurements(spark: SparkSession, lake: Lake, window: Window, master: MasterData, target: Path) -> None:
     """Parse the files of the window's manifest, in parallel, into one Parquet folder by kind of record."""
     manifest = manifest_of(lake, window)
-    known = spark.sparkContext.broadcast(Known(frozenset(master.batteries), frozenset(master.models)))
+    of_model = {model_id: model.ratings() for model_id, model in master.models.items()}
+    ratings = {battery_id: of_model[model_id] for battery_id, model_id in master.model_of.items()}
+    known = spark.sparkContext.broadcast(
+        Known(frozenset(ratings), frozenset(master.models), closures(master.events), ratings)
+    )
     not_after = latest_time(window)
 
     def parse_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -127,7 +137,7 @@ def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -
 def write_ratings(master: MasterData, target: Path) -> None:
     """Write the rated values of every battery."""
     ratings = {model_id: model.ratings().model_dump() for model_id, model in master.models.items()}
-    rows = [{"battery_id": one.battery_id, **ratings[one.model_id]} for one in master.batteries.values()]
+    rows = [{"battery_id": battery_id, **ratings[model_id]} for battery_id, model_id in master.model_of.items()]
     columns = [("battery_id", pa.string()), *((name, pa.float64()) for name in Ratings.model_fields)]
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), target)
 
@@ -142,8 +152,29 @@ def write_aggregates(spark: SparkSession, lake: Lake, window: Window, staged: Pa
         spark.read.schema(new.schema).parquet(*paths, str(staged / table)).createOrReplaceTempView(f"all_{table}")
     seen = spark.sql("SELECT battery_id FROM new_cycles UNION SELECT battery_id FROM new_spectra")
     aggregates = spark.sql(aggregate_cycles_sql("all_cycles", "all_spectra", window.start, latest_time(window)))
-    aggregates.join(seen, "battery_id", "left_semi").write.parquet(str(staged / "aggregates"))
+    evidence = named_files(spark, lake, before, staged)
+    aggregates = aggregates.join(seen, "battery_id", "left_semi").join(evidence, "battery_id", "left")
+    aggregates.write.parquet(str(staged / "aggregates"))
     return int(ds.dataset(staged / "aggregates", format="parquet").count_rows())
+
+
+def named_files(spark: SparkSession, lake: Lake, before: list[Window], staged: Path) -> DataFrame:
+    """Return the spectra and usage files that each battery's passport names: the newest of all windows."""
+    folders = [path for other in before if (path := lake.current("measurements", other))] + [staged / "measurements"]
+    for kind, view in (("file", "known_files"), ("spectrum", "named_spectra")):
+        rows_of_kind(spark, folders, kind).createOrReplaceTempView(view)
+    new = spark.read.parquet(str(staged / "series"))
+    # Windows that an earlier release has processed have no such table.
+    series = [str(path) for other in before if (path := lake.current("series", other))]
+    spark.read.schema(new.schema).parquet(*series, str(staged / "series")).createOrReplaceTempView("all_series")
+    return spark.sql(evidence_sql("named_spectra", "all_series", "known_files", schema().names))
+
+
+def rows_of_kind(spark: SparkSession, folders: list[Path], kind: str) -> DataFrame:
+    """Return the records of one kind from the ``measurements`` of several windows; a kind without records has no folder."""
+    columns = from_arrow_schema(schema())
+    paths = [str(path) for folder in folders if (path := folder / f"kind={kind}").is_dir()]
+    return spark.read.schema(columns).parquet(*paths) if paths else spark.createDataFrame([], columns)
 
 
 def count_off_counter(cycles: Path) -> int:

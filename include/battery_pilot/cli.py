@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from battery_pilot import __version__
-from battery_pilot.commands import files, learning, passports, reading, servers
+from battery_pilot.commands import files, learning, negotiations, orion, passports, reading, servers
 from battery_pilot.errors import BatteryPilotError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"battery-pilot {__version__}")
     top.add_argument("--verbose", action="store_true", help="tell more while working")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (reading, files, learning, passports, servers):
+    for group in (reading, files, learning, passports, negotiations, orion, servers):
         group.register(commands)
     return top
 

@@ -10,7 +10,11 @@ variable                                meaning (default)
 ``BATTERY_PILOT_PROVIDER_SCHEDULE``     cron expression of the provider DAG (``0 0 * * *``)
 ``BATTERY_PILOT_CONSUMER_SCHEDULE``     cron expression of the consumer DAG (``0 3 * * *``)
 ``BATTERY_PILOT_TRAINING_SCHEDULE``     cron expression of the training DAG (``0 4 * * 0``)
+``BATTERY_PILOT_ANSWER_SCHEDULE``       cron expression of the DAG ``answer_requests`` (``never``)
 ``BATTERY_PILOT_HISTORY_CONNECTION``    Airflow connection of a MongoDB that keeps the history (none: SQLite)
+``BATTERY_PILOT_SIGNING_KEY_FILE``      file with the Ed25519 key (PEM) that signs histories (none: unsigned)
+``BATTERY_PILOT_SIGNING_CONNECTION``    Airflow connection whose password is that key, instead of a file
+``BATTERY_PILOT_TRUSTED_KEYS``          file with the key set (JWKS) that must have signed what is pulled (none: unsigned)
 ``BATTERY_PILOT_SPARK_MEMORY``          memory of a Spark driver (``1g``)
 ======================================  =====================================================================
 
@@ -35,7 +39,11 @@ class Settings:
     provider_schedule: str
     consumer_schedule: str
     training_schedule: str
+    answer_schedule: str
     history_connection: str | None
+    signing_key: Path | None
+    signing_connection: str | None
+    trusted_keys: Path | None
     spark_memory: str
 
 
@@ -45,6 +53,10 @@ def load() -> Settings:
     def value(name: str, default: str) -> str:
         return os.environ.get(f"BATTERY_PILOT_{name}") or default
 
+    def path(name: str) -> Path | None:
+        text = value(name, "")
+        return Path(text).absolute() if text else None
+
     return Settings(
         lake=Path(value("LAKE", "var/lake")).absolute(),
         landing=Path(value("LANDING", "var/landing")).absolute(),
@@ -53,6 +65,10 @@ def load() -> Settings:
         provider_schedule=value("PROVIDER_SCHEDULE", "0 0 * * *"),
         consumer_schedule=value("CONSUMER_SCHEDULE", "0 3 * * *"),
         training_schedule=value("TRAINING_SCHEDULE", "0 4 * * 0"),
+        answer_schedule=value("ANSWER_SCHEDULE", "never"),
         history_connection=os.environ.get("BATTERY_PILOT_HISTORY_CONNECTION") or None,
+        signing_key=path("SIGNING_KEY_FILE"),
+        signing_connection=os.environ.get("BATTERY_PILOT_SIGNING_CONNECTION") or None,
+        trusted_keys=path("TRUSTED_KEYS"),
         spark_memory=value("SPARK_MEMORY", "1g"),
     )

@@ -75,6 +75,20 @@ def run_window(context: Context) -> Window:
     return Window(first, last)
 
 
+def share_of(percent: str | float) -> float:
+    """Return a percentage as a share from 0 to 1.
+
+    :raises InputError: it is no number from 0 to 100.
+    """
+    try:
+        share = float(percent) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"read_back_percent is {percent!r}: expected a number from 0 to 100")
+    return share
+
+
 def _moment(text: str) -> datetime:
     """Return the time that a parameter names; a form may give it without a zone, which then is UTC."""
     moment = datetime.fromisoformat(text)

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from battery_pilot.passport.history import HistoryStore
+    from battery_pilot.passport.signature import Signer
+    from battery_pilot.pipeline.broker_sync import Broker
     from battery_pilot.pipeline.parties import ConnectorParty
     from battery_pilot.services.aas_server import AasServer
+    from battery_pilot.services.connectors.base import Connector
     from battery_pilot.services.orion import Orion
+
+CONNECTOR_KINDS = ("edc", "true-dsp", "true-ids")
+"""Eclipse EDC, TRUE Connector for the Dataspace Protocol, TRUE Connector v1 (IDS)."""
 
 
 def address_of(connection: Connection) -> str:
@@ -64,6 +70,9 @@ class AasServerHook(BaseHook):
 class OrionHook(BaseHook):
     """Client of a FIWARE Orion context broker; extra: ``service``, ``service_path``.
 
+    For writing through the FIWARE AAS Agent the extra also has ``agent_url`` (north port), ``agent_south_url`` and
+    ``agent_key``.
+
     :param conn_id: Airflow connection.
     """
 
@@ -84,13 +93,40 @@ class OrionHook(BaseHook):
             auth=_basic(connection),
         )
 
+    def broker(self, way: str = "direct") -> Broker:
+        """Return what entities are written to.
+
+        :param way: ``direct``, or ``agent`` for writing through the FIWARE AAS Agent.
+        :raises InputError: the way is neither, or the connection lacks what the agent needs.
+        """
+        if way == "direct":
+            return self.get_conn()
+        if way != "agent":
+            raise InputError(f"the way to the context broker is {way!r}: expected 'direct' or 'agent'")
+        from battery_pilot.services.aas_agent import AasAgent
+
+        extra = self.get_connection(self.conn_id).extra_dejson
+        lacking = [name for name in ("service", "agent_url", "agent_south_url", "agent_key") if not extra.get(name)]
+        if lacking:
+            raise InputError(f"connection {self.conn_id}: for the AAS Agent its extra lacks {', '.join(lacking)}")
+        return AasAgent(
+            self.get_conn(),
+            extra["agent_url"],
+            extra["agent_south_url"],
+            api_key=extra["agent_key"],
+            service=extra["service"],
+            service_path=extra.get("service_path", "/"),
+        )
+
 
 class ConnectorHook(BaseHook):
     """A party's data-space connector.
 
-    Extra: ``participant_id``, ``protocol``; for a provider ``asset_base_url`` (where the counterparty's data come
-    from); for a consumer ``counterparty_id``, ``counterparty_url`` and ``data_hosts``, the list of hosts from which data
-    may be fetched (by default the host of ``counterparty_url``).
+    Extra: ``kind`` (``edc``, ``true-dsp`` or ``true-ids``; what the last two need besides stands in
+    :mod:`battery_pilot_airflow.true_connectors`), ``participant_id``, ``protocol`` (EDC); for a provider
+    ``asset_base_url`` (where the counterparty's data come from); for a consumer ``counterparty_id``,
+    ``counterparty_url`` and ``data_hosts``, the list of hosts from which data may be fetched (by default the host of
+    ``counterparty_url``).
 
     :param conn_id: Airflow connection.
     """
@@ -113,24 +149,39 @@ def party_of(connection: Connection) -> ConnectorParty:
 
     :raises InputError: if the connection names an unknown kind of connector or lacks a field.
     """
+    from battery_pilot.pipeline.negotiations import exchanges_of
     from battery_pilot.pipeline.parties import ConnectorParty
     from battery_pilot.services.connectors.edc import EdcConnector
+    from battery_pilot.services.connectors.exchanges import ExchangeJournal
+    from battery_pilot_airflow.common import consumer_lake, provider_lake
+    from battery_pilot_airflow.true_connectors import true_dsp_of, true_ids_of
 
     extra: dict[str, Any] = connection.extra_dejson
     kind = extra.get("kind", "edc")
-    if kind != "edc":
-        raise InputError(f"connection {connection.conn_id}: kind {kind!r} is not known, expected 'edc'")
+    if kind not in CONNECTOR_KINDS:
+        raise InputError(
+            f"connection {connection.conn_id}: kind {kind!r} is not known, expected one of {', '.join(CONNECTOR_KINDS)}"
+        )
     if not extra.get("participant_id"):
         raise InputError(
             f"connection {connection.conn_id}: extra lacks participant_id, the connector's name in the data space"
         )
-    connector = EdcConnector(
-        address_of(connection),
-        api_key=connection.password or "",
-        participant_id=extra["participant_id"],
-        protocol=extra.get("protocol", "dataspace-protocol-http:2025-1"),
-        data_hosts=_data_hosts(connection),
-    )
+    lake = consumer_lake() if extra.get("counterparty_id") else provider_lake()
+    journal = ExchangeJournal(exchanges_of(lake))
+    connector: Connector
+    if kind == "true-dsp":
+        connector = true_dsp_of(connection, journal)
+    elif kind == "true-ids":
+        connector = true_ids_of(connection, lake)
+    else:
+        connector = EdcConnector(
+            address_of(connection),
+            api_key=connection.password or "",
+            participant_id=extra["participant_id"],
+            protocol=extra.get("protocol", "dataspace-protocol-http:2025-1"),
+            data_hosts=data_hosts_of(connection),
+            journal=journal,
+        )
     return ConnectorParty(
         connector=connector,
         asset_base_url=extra.get("asset_base_url"),
@@ -139,7 +190,11 @@ def party_of(connection: Connection) -> ConnectorParty:
     )
 
 
-def _data_hosts(connection: Connection) -> list[str] | None:
+def data_hosts_of(connection: Connection) -> list[str] | None:
+    """Return the hosts from which data may be fetched, ``None`` for any: by default the counterparty's.
+
+    :raises InputError: they are no list of names.
+    """
     extra: dict[str, Any] = connection.extra_dejson
     hosts = extra.get("data_hosts")
     if hosts is None:
@@ -150,6 +205,17 @@ def _data_hosts(connection: Connection) -> list[str] | None:
             f'connection {connection.conn_id}: data_hosts is {hosts!r}, expected a list such as ["data.example.com"]'
         )
     return hosts
+
+
+def history_signer() -> Signer | None:
+    """Return what signs the provider's histories: the key of a connection or of a file, where one is configured."""
+    from battery_pilot.passport.signature import read_signer
+    from battery_pilot.settings import load
+
+    settings = load()
+    if settings.signing_connection:
+        return read_signer((BaseHook.get_connection(settings.signing_connection).password or "").encode())
+    return read_signer(settings.signing_key.read_bytes()) if settings.signing_key else None
 
 
 def history_store() -> HistoryStore:

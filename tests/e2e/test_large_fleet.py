@@ -14,7 +14,17 @@ BATTERIES = 1_200
 LONGEST_XCOM_BYTES = 10_000
 TASKS = {
     "provide_passports": {"discover", "process", "build", "push", "record", "publish"},
-    "consume_passports": {"negotiate", "pull", "verify", "update", "sync", "score", "write_back"},
+    "consume_passports": {
+        "expire",
+        "negotiate",
+        "pull",
+        "verify",
+        "update",
+        "field_values",
+        "sync",
+        "score",
+        "write_back",
+    },
 }
 
 
@@ -51,4 +61,4 @@ def test_what_tasks_hand_on_stays_below_10_kilobytes(fleet, dag):
 def test_every_battery_goes_the_whole_way(fleet):
     assert fleet["provide_passports"]["publish"]["offers"] == BATTERIES
     assert fleet["consume_passports"]["negotiate"] == {"agreements": BATTERIES, "refused": 0}
-    assert fleet["consume_passports"]["sync"] == {"entities": BATTERIES}
+    assert fleet["consume_passports"]["sync"]["entities"] == BATTERIES

@@ -161,7 +161,7 @@ def test_every_nasa_passport_and_entity_holds_a_capacity_of_its_last_days(real):
         value_ah = passports[battery_id].values["remaining_capacity_ah"].value
         assert 0.98 * min(capacities) <= value_ah <= 1.02 * max(capacities)
         entity = real["entities"][battery_id]
-        assert entity["ProductCondition__RemainingCapacity__RemainingCapacityValue"]["value"] == value_ah
+        assert entity["remainingCapacity"]["value"] == value_ah
 
 
 def test_impedance_files_without_frequencies_are_refused_with_the_reason(real):

@@ -95,9 +95,9 @@ def test_an_older_month_adds_history_and_leaves_the_current_passports_as_they_we
     assert after["history_versions"] == before["history_versions"] + BATTERIES
     assert after["provider_aas"] == before["provider_aas"]
     assert after["offers"] == before["offers"]
-    assert story["november"]["push"] == {"pushed": 0, "kept_newer": BATTERIES}
+    assert story["november"]["push"] == {"pushed": 0, "unchanged": 0, "kept_newer": BATTERIES}
     assert story["november"]["publish"] == {
-        "offers": 0, "kept_newer": BATTERIES, "not_current": 0, "withdrawn": 0,
+        "offers": 0, "kept_newer": BATTERIES, "not_current": 0, "closed": 0, "withdrawn": 0,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, TOTALS
 from battery_pilot.lake import Lake, Window, read_json, read_lines
 from battery_pilot.pipeline.build import build, check_rejects, quarantine_file
 from battery_pilot.pipeline.discover import discover
+from battery_pilot.pipeline.evidence import EVIDENCE_COLUMNS
 from battery_pilot.pipeline.parse import schema
 from battery_pilot.pipeline.subjects import subjects
 from battery_pilot.simulate import simulate_fleet
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.spark
 
 JANUARY = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
 FEBRUARY = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
-TABLES = ("measurements", "cycles", "spectra", "aggregates", "files")
+TABLES = ("measurements", "cycles", "spectra", "checkups", "pulses", "aggregates", "files")
 BATTERIES = ["BP-0001", "BP-0002", "BP-0003"]
 CYCLES_PER_MONTH = 3
 
@@ -140,6 +141,10 @@ def test_cycles_and_spectra_are_those_of_their_month(results: dict[Window, dict[
         assert summarised == sorted({tuple(row[key] for key in keys) for row in measured})
         assert len(summarised) > 3 * CYCLES_PER_MONTH
         assert len(rows_of(lake, "spectra", window)) == 3
+        check_ups = rows_of(lake, "checkups", window)
+        assert sorted({row["battery_id"] for row in check_ups}) == BATTERIES
+        assert all(row["discharge_test_ah"] > 0 for row in check_ups)
+        assert len(rows_of(lake, "pulses", window)) == sum(row["pulse_count"] for row in check_ups)
 
 
 def test_the_aggregates_have_one_complete_row_a_battery(results: dict[Window, dict[str, Any]], lake: Lake) -> None:
@@ -147,7 +152,7 @@ def test_the_aggregates_have_one_complete_row_a_battery(results: dict[Window, di
         rows = rows_of(lake, "aggregates", window)
         assert sorted(row["battery_id"] for row in rows) == BATTERIES
         for row in rows:
-            assert tuple(row) == AGGREGATE_COLUMNS
+            assert tuple(row) == (*AGGREGATE_COLUMNS, *EVIDENCE_COLUMNS)
             assert window.start <= row["as_of"] < window.end
             for name in ("capacity_ah", "dc_resistance_ohm", "ohmic_resistance_ohm", "polarisation_resistance_ohm"):
                 assert row[name] > 0, name
@@ -198,6 +203,12 @@ def test_passports_are_built_of_what_was_processed(
         assert 0.8 < values["remaining_capacity_ah"].value / subject.model.rated_capacity_ah < 1.1
         assert values["full_equivalent_cycles"].value > 2 * CYCLES_PER_MONTH
         assert len(values["remaining_capacity_ah"].source_sha256[0]) == 64
+        evidence = subject.evidence
+        assert (evidence.spectrum_count, evidence.time_series_count) == (2, 2)
+        assert [one.measured_at.month for one in evidence.spectra] == [2, 1][: evidence.valid_spectrum_count]
+        assert [one.ended_at.month for one in evidence.time_series] == [2, 1]
+        assert all(one.record_count > 100 and "voltage_volt" in one.columns for one in evidence.time_series)
+        assert all(one.circuit and one.circuit_parameters and one.name for one in evidence.spectra)
 
 
 def test_a_job_that_dies_in_the_middle_leaves_the_former_partitions(

@@ -68,7 +68,7 @@ def test_the_stack_has_all_parts_of_the_design() -> None:
     assert SERVICES.keys() >= {
         "postgres", "airflow-init", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
         "spark-master", "spark-worker", "provider-aasx-server", "consumer-aasx-server", "mongo", "orion", "aas-agent",
-        "outbox", "provider-connector", "consumer-connector", "provider-edc", "consumer-edc",
+        "outbox", "data-app", "provider-connector", "consumer-connector", "provider-edc", "consumer-edc",
     }  # fmt: skip
 
 

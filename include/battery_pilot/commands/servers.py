@@ -1,8 +1,9 @@
-"""Commands that start and stop servers: sandbox, up, down, demo."""
+"""Commands around servers: sandbox, up, down, demo, pull-twins."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,24 @@ def register(commands: Any) -> None:
     demo.add_argument("--months", type=_count, default=3)
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(run=_demo)
+
+    pull = commands.add_parser(
+        "pull-twins", help="fetch shells, submodels and files from an AAS server into a folder"
+    )
+    pull.add_argument("server", help="address of the server")
+    pull.add_argument("folder", type=Path, help="where each twin gets a folder")
+    pull.add_argument("--shell", action="append", default=[], metavar="ID", help="only this shell; may be repeated")
+    pull.add_argument("--json", action="store_true", help="print one JSON object")
+    pull.set_defaults(run=_pull_twins)
+
+
+def _pull_twins(chosen: argparse.Namespace) -> int:
+    from battery_pilot.pipeline.pulled_twins import pull_twins
+    from battery_pilot.services.aas_server import AasServer
+
+    counts = pull_twins(AasServer(chosen.server), chosen.folder, chosen.shell)
+    (print_json if chosen.json else print_fields)(counts)
+    return 0
 
 
 def _count(text: str) -> int:
@@ -98,4 +117,6 @@ def _down(chosen: argparse.Namespace) -> int:
 def _demo(chosen: argparse.Namespace) -> int:
     from battery_pilot.stack.demo import Fleet, demo
 
+    # Whoever ends it, with Ctrl-C or with a signal, finds nothing left running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return demo(chosen.folder.absolute(), Fleet(chosen.batteries, chosen.months, chosen.seed))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from battery_pilot.errors import InputError, NegotiationFailed, NotFound, ServerRefused
+from battery_pilot.errors import InputError, NegotiationFailed, NotFound, PassportError, ServerRefused, TerminalError
 from battery_pilot.lake import Lake, write_bytes
-from battery_pilot.pipeline.build import shard
 from battery_pilot.pipeline.bundle import MAXIMUM_BYTES
 from battery_pilot.pipeline.contracts import Contract, ContractJournal
+from battery_pilot.pipeline.fetching import NO_REASON, Source
+from battery_pilot.pipeline.fleet_pull import FleetPull, pull_fleet
+from battery_pilot.pipeline.fleets import Granularity
+from battery_pilot.pipeline.pulled import pulled_file
+from battery_pilot.pipeline.receipts import Receipts
 from battery_pilot.services.connectors.model import CatalogueEntry, NegotiationState, TransferState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from battery_pilot.passport.model import Tier
     from battery_pilot.pipeline.parties import ConnectorParty
@@ -29,7 +31,7 @@ REFUSALS = (ServerRefused, InputError)
 PENDING_A_LOOK = 50
 """A look at the connector ends at so many contracts that have no outcome yet: the others can wait for the next look."""
 
-NO_REASON = "the counterparty gave no reason"
+CANCELLED = "cancelled on our side"
 
 
 def journal_of(lake: Lake) -> ContractJournal:
@@ -49,7 +51,7 @@ def request_contracts(journal: ContractJournal, party: ConnectorParty, run: str,
     entries = [
         entry
         for entry in party.connector.catalogue(party.counterparty)
-        if entry.properties.get("tier") == tier.value and "batteryId" in entry.properties
+        if entry.properties.get("tier") == tier.value and _is_of_passports(entry)
     ]
     before = journal.of(party.counterparty.participant_id)
     known = [before.get(entry.asset_id) or _new(entry) for entry in entries]
@@ -57,6 +59,10 @@ def request_contracts(journal: ContractJournal, party: ConnectorParty, run: str,
     journal.put(*known)
     journal.want(run, *known)
     refused = journal.refused(party.counterparty.participant_id)
+    if any(_may_be_lost(contract) for contract in before.values()):
+        begun = party.connector.negotiations_under_way(party.counterparty)
+        known = [_found_again(contract, begun) for contract in known]
+        journal.put(*known)
     agreed = requested = 0
     for entry, contract in zip(entries, known, strict=True):
         try:
@@ -76,11 +82,24 @@ def request_contracts(journal: ContractJournal, party: ConnectorParty, run: str,
     return {"offers": len(entries), "agreed": agreed, "requested": requested}
 
 
+def _may_be_lost(contract: Contract) -> bool:
+    """Tell whether a run may have been killed between asking for a contract and writing the answer down."""
+    return not (contract.negotiation_id or contract.agreement_id or contract.error)
+
+
+def _found_again(contract: Contract, begun: Mapping[str, str]) -> Contract:
+    return replace(contract, negotiation_id=begun.get(contract.asset_id)) if _may_be_lost(contract) else contract
+
+
 def _agreement(party: ConnectorParty, contract: Contract, refused: Collection[str]) -> str | None:
-    """Return an agreement about an asset that the counterparty has not refused yet."""
-    if contract.agreement_id is not None and contract.agreement_id not in refused:
-        return contract.agreement_id
-    return party.connector.find_agreement(contract.asset_id, party.counterparty, without=refused)
+    """Return an agreement about an asset that the counterparty has not refused yet, and that is not used up."""
+    known = contract.agreement_id
+    useless = set(refused)
+    if known is not None and party.connector.agreements_serve_once and contract.started_id is not None:
+        useless.add(known)
+    if known is not None and known not in useless:
+        return known
+    return party.connector.find_agreement(contract.asset_id, party.counterparty, without=useless)
 
 
 def _asked(party: ConnectorParty, entry: CatalogueEntry, contract: Contract) -> Contract:
@@ -88,8 +107,12 @@ def _asked(party: ConnectorParty, entry: CatalogueEntry, contract: Contract) -> 
     return contract if under_way else replace(_new(entry), negotiation_id=party.connector.negotiate(entry))
 
 
+def _is_of_passports(entry: CatalogueEntry) -> bool:
+    return "batteryId" in entry.properties or entry.properties.get("granularity") == Granularity.FLEET
+
+
 def _new(entry: CatalogueEntry) -> Contract:
-    return Contract(entry.asset_id, entry.properties["batteryId"], entry.counterparty.participant_id)
+    return Contract(entry.asset_id, entry.properties.get("batteryId", ""), entry.counterparty.participant_id)
 
 
 def _raise_own(refusal: ServerRefused | InputError) -> None:
@@ -155,7 +178,7 @@ def start_transfers(journal: ContractJournal, party: ConnectorParty, run: str) -
     refused = journal.refused(party.counterparty.participant_id)
     count = 0
     failed: list[Contract] = []
-    for contract in journal.wanted(run):
+    for contract in _own(journal, run):
         if contract.agreement_id is None or (contract.error and contract.agreement_id in refused):
             continue
         if _still_open(party, contract):
@@ -223,12 +246,28 @@ SETTLE: dict[str, Callable[[ContractJournal, ConnectorParty, str], int]] = {
 """What a waiting task may wait for."""
 
 
+def cancel(journal: ContractJournal, party: ConnectorParty, run: str) -> int:
+    """End a run's negotiations and transfers that have no outcome yet, and return how many there were."""
+    cancelled: list[Contract] = []
+    for contract in journal.wanted(run):
+        if contract.negotiation_id and not contract.agreement_id and not contract.error:
+            party.connector.terminate_negotiation(contract.negotiation_id, CANCELLED)
+        elif contract.transfer_id and contract.transfer_id != contract.started_id:
+            party.connector.terminate(contract.transfer_id, CANCELLED)
+        else:
+            continue
+        cancelled.append(_fruitless(contract, CANCELLED))
+        journal.put(cancelled[-1])
+    log.info("%d negotiations and transfers of run %s were cancelled", len(cancelled), run)
+    return len(cancelled)
+
+
 def contract_counts(journal: ContractJournal, run: str) -> dict[str, int]:
     """Count a run's agreements and refusals.
 
     :raises NegotiationFailed: if there were offers and every one was refused; the message carries a reason.
     """
-    contracts = journal.wanted(run)
+    contracts = _own(journal, run)
     refused = [contract for contract in contracts if contract.error]
     agreements = sum(contract.agreement_id is not None and not contract.error for contract in contracts)
     reason = f"; {refused[0].asset_id}: {refused[0].error}" if refused else ": no negotiation has ended"
@@ -242,33 +281,52 @@ def contract_counts(journal: ContractJournal, run: str) -> dict[str, int]:
 def pull(lake: Lake, journal: ContractJournal, party: ConnectorParty, run: str) -> dict[str, int]:
     """Fetch the data of every started transfer into the lake; what is refused or too large costs only itself.
 
-    :return: ``pulled``, ``failed``, ``bytes``.
+    :return: ``pulled``, ``unchanged`` (of fleets: what we have already), ``failed``, ``bytes``.
     :raises NegotiationFailed: if every transfer was refused; the message carries a reason.
     """
-    pulled = size = 0
+    counts = {"pulled": 0, "unchanged": 0, "failed": 0, "bytes": 0}
     failed: list[Contract] = []
-    for contract in journal.wanted(run):
+    receipts = Receipts(journal, party)
+    for contract in _own(journal, run):
         if contract.transfer_id is None:
             # It was agreed, and then the transfer failed before there was anything to fetch.
             failed += [contract] if contract.agreement_id and contract.error else []
             continue
         try:
-            data = party.connector.fetch(contract.transfer_id, maximum_bytes=MAXIMUM_BYTES)
-        except REFUSALS as refusal:
+            if contract.is_fleet:
+                found = pull_fleet(lake, journal, Source(journal, party, contract), run, receipts)
+                failed += found.failed
+                counts["unchanged"] += found.unchanged
+            else:
+                found = _pull_battery(lake, journal, Source(journal, party, contract), receipts)
+        except (*REFUSALS, PassportError) as refusal:
             failed.append(_not_fetched(journal, contract, refusal))
             continue
-        write_bytes(pulled_file(lake, contract), data)
-        pulled += 1
-        size += len(data)
+        counts["pulled"] += found.pulled
+        counts["bytes"] += found.size
     for contract in failed:
         log.warning("no data of %s: %s", contract.asset_id, contract.error)
-    if failed and not pulled:
+    counts["failed"] = len(failed)
+    if failed and not counts["pulled"] + counts["unchanged"]:
         raise NegotiationFailed(f"none of {len(failed)} transfers gave data; {failed[0].asset_id}: {failed[0].error}")
-    log.info("pulled %d bundles, %d bytes; %d failed", pulled, size, len(failed))
-    return {"pulled": pulled, "failed": len(failed), "bytes": size}
+    log.info("pulled: %s", counts)
+    return counts
 
 
-def _not_fetched(journal: ContractJournal, contract: Contract, refusal: ServerRefused | InputError) -> Contract:
+def _own(journal: ContractJournal, run: str) -> list[Contract]:
+    """Return the contracts of a run that stand for themselves and not for a battery of a fleet."""
+    return [contract for contract in journal.wanted(run) if not contract.is_member]
+
+
+def _pull_battery(lake: Lake, journal: ContractJournal, source: Source, receipts: Receipts) -> FleetPull:
+    data = source.fetch(MAXIMUM_BYTES)
+    write_bytes(pulled_file(lake, source.contract), data)
+    if source.contract.agreement_id is not None:
+        journal.put_receipts([receipts.receipt(source.contract, data)])
+    return FleetPull(1, 0, len(data), [])
+
+
+def _not_fetched(journal: ContractJournal, contract: Contract, refusal: TerminalError) -> Contract:
     if isinstance(refusal, ServerRefused) and refusal.status in {401, 403} and contract.agreement_id is not None:
         journal.refuse(contract.counterparty_id, contract.agreement_id)
     fruitless = _fruitless(contract, str(refusal))
@@ -279,9 +337,3 @@ def _not_fetched(journal: ContractJournal, contract: Contract, refusal: ServerRe
 def _fruitless(contract: Contract, reason: str) -> Contract:
     """Return a contract whose transfer came to nothing: the next run transfers anew, under an agreement that holds."""
     return replace(contract, transfer_id=None, started_id=None, error=reason)
-
-
-def pulled_file(lake: Lake, contract: Contract) -> Path:
-    """Return where the data of a contract lie; the counterparty's names stay out of the path."""
-    name = hashlib.sha256(f"{contract.counterparty_id}\0{contract.asset_id}".encode()).hexdigest()
-    return lake.root / "pulled" / shard(name) / f"{name}.json"

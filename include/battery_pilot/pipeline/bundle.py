@@ -12,12 +12,15 @@ from battery_pilot.errors import PassportError
 from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, current_entry, reconstruct, verify_chain
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
-from battery_pilot.passport.reading import ReadPassport, parse_json, read_passport
+from battery_pilot.passport.parsing import parse_json
+from battery_pilot.passport.reading import ReadPassport, read_passport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from battery_pilot.passport.lexical import Value
+    from battery_pilot.passport.signature import Keys
 
 FORMAT = "battery-pilot-bundle/1"
 MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -30,45 +33,53 @@ class Bundle:
     :param passport: the counterparty's passport.
     :param tier: the tier whose view it is.
     :param entries: the history that came with it, in order of record.
+    :param signed_at: when a trusted key signed the end of the history; ``None`` where no keys were given to check it with.
     """
 
     passport: ReadPassport
     tier: Tier
     entries: tuple[DisclosedEntry, ...]
+    signed_at: datetime | None = None
 
     def states(self) -> Iterator[tuple[DisclosedEntry, Mapping[str, Value]]]:
         """Yield every recorded state: its entry and its flat values."""
         return reconstruct(self.entries)
 
 
-def make_bundle(view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tier) -> bytes:
+def make_bundle(
+    view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tier, signature: str | None = None
+) -> bytes:
     """Return a bundle's bytes: canonical JSON, so that the same content always gives the same bytes.
 
     :param view: AAS environment of ``passport.view(tier)``.
     :param entries: the battery's whole history; only what the tier may see of it goes in.
     :param tier: access tier.
+    :param signature: JWS over the end of the history.
     """
     history = [entry.disclose(tier).model_dump(mode="json") for entry in entries]
-    return rfc8785.dumps({"format": FORMAT, "tier": tier.value, "passport": view, "history": history})
+    content = {"format": FORMAT, "tier": tier.value, "passport": view, "history": history}
+    return rfc8785.dumps(content if signature is None else {**content, "signature": signature})
 
 
-def read_bundle(data: bytes) -> Bundle:
+def read_bundle(data: bytes, keys: Keys | None = None) -> Bundle:
     """Check a bundle from a counterparty and return its content.
 
     Checked are: size, form, the passport's AAS (strictly), the chain of hashes, that the passport is the newest state
-    that the chain commits to, and that all of it is of the tier that the bundle claims.
+    that the chain commits to, and that all of it is of the tier that the bundle claims. With keys, a signature of one of
+    them over the end of the chain is demanded too.
 
+    :param keys: the provider's verification keys, which did not come with the bundle; ``None`` if none are known.
     :raises PassportError: naming what is wrong.
     """
     content = parse_json(data, maximum_bytes=MAXIMUM_BYTES)
     try:
-        return _checked(content)
+        return _checked(content, keys)
     # Numbers beyond what canonical JSON can hold and times beyond the calendar come to light only in the checks.
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise PassportError(f"bundle: not of the form {FORMAT}: {type(error).__name__}: {error}") from error
 
 
-def _checked(content: dict[str, Any]) -> Bundle:
+def _checked(content: dict[str, Any], keys: Keys | None) -> Bundle:
     if content["format"] != FORMAT:
         raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
     tier = Tier(content["tier"])
@@ -77,7 +88,25 @@ def _checked(content: dict[str, Any]) -> Bundle:
     passport = read_passport(view, maximum_bytes=MAXIMUM_BYTES)
     verify_chain(entries, tier)
     _check_current(passport, view, entries, tier)
-    return Bundle(passport, tier, entries)
+    return Bundle(
+        passport, tier, entries, None if keys is None else _signed_at(content.get("signature"), entries, keys)
+    )
+
+
+def _signed_at(token: Any, entries: tuple[DisclosedEntry, ...], keys: Keys) -> datetime:
+    """Return when a trusted key signed the end of the chain.
+
+    :raises PassportError: none did.
+    """
+    from battery_pilot.passport.signature import check_head, verify_signature
+
+    if not isinstance(token, str):
+        raise PassportError(
+            f"bundle of battery {entries[-1].battery_id}: it carries no signature, but keys of its provider are set"
+        )
+    signed = verify_signature(token, keys)
+    check_head(signed, entries[-1])
+    return signed.signed_at
 
 
 def _check_current(passport: ReadPassport, view: bytes, entries: tuple[DisclosedEntry, ...], tier: Tier) -> None:

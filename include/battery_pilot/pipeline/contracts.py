@@ -17,7 +17,7 @@ class Contract:
     """What the consumer knows of one offered asset.
 
     :param asset_id: the offer's asset.
-    :param battery_id: battery that the offer names.
+    :param battery_id: battery that the offer names; empty for a fleet.
     :param counterparty_id: who offers it.
     :param negotiation_id: set once a negotiation was started.
     :param agreement_id: set once it was agreed.
@@ -34,6 +34,16 @@ class Contract:
     transfer_id: str | None = None
     started_id: str | None = None
     error: str | None = None
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether it is about the batteries that an index names."""
+        return not self.battery_id
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is about one battery of a fleet, and the fleet's contract is what is negotiated and transferred."""
+        return "/" in self.asset_id
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,36 @@ class Shared:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """Under which agreement we hold what.
+
+    :param counterparty_id: whose data they are.
+    :param asset_id: the offer that brought them.
+    :param battery_id: the battery that they are of.
+    :param agreement_id: under which they came.
+    :param sha256: digest of the file.
+    :param version: digest that the offer's index gives for it, or that of the file.
+    :param policy: the agreement's policy (JSON).
+    :param received_at: when they came (ISO 8601, UTC).
+    :param expires_at: when the agreement's limit in time is reached, ``None`` without one.
+    :param removed_at: when we removed them, ``None`` while we hold them.
+    """
+
+    counterparty_id: str
+    asset_id: str
+    battery_id: str
+    agreement_id: str
+    sha256: str
+    version: str
+    policy: str
+    received_at: str
+    expires_at: str | None = None
+    removed_at: str | None = None
+
+
 _KEYS: dict[type, str] = {
+    Receipt: "counterparty_id, asset_id, battery_id, agreement_id, sha256",
     Contract: "counterparty_id, asset_id",
     Twin: "shell_id",
     Shared: "identifier",
@@ -111,6 +150,10 @@ class ContractJournal:
         """Return what is known of all of a counterparty's assets, by asset."""
         return {one.asset_id: one for one in self._read(Contract, "WHERE counterparty_id = ?", counterparty_id)}
 
+    def all(self) -> list[Contract]:
+        """Return what is known of all assets, in order of counterparty and asset."""
+        return self._read(Contract, "ORDER BY counterparty_id, asset_id")
+
     def put(self, *contracts: Contract) -> None:
         """Write down what is known of assets, all or none of it."""
         self._write(contracts)
@@ -136,6 +179,17 @@ class ContractJournal:
         query = "SELECT agreement_id FROM refused WHERE counterparty_id = ?"
         with self._connection() as connection:
             return {agreement_id for (agreement_id,) in connection.execute(query, (counterparty_id,))}
+
+    def receipts(self, *, held: bool = False) -> list[Receipt]:
+        """Return the receipts in the order in which they were written.
+
+        :param held: only those of data that were not removed.
+        """
+        return self._read(Receipt, "WHERE removed_at IS NULL ORDER BY rowid" if held else "ORDER BY rowid")
+
+    def put_receipts(self, receipts: Iterable[Receipt]) -> None:
+        """Write receipts down; one with the same agreement and content replaces the former."""
+        self._write(receipts)
 
     def twins(self) -> dict[str, Twin]:
         """Return all twins by their shells' ids."""

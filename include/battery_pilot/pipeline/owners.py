@@ -83,13 +83,15 @@ class Owners:
 
 def shared_documents(passport: ReadPassport) -> Iterator[Document]:
     """Yield the submodels and concept descriptions of a passport that other batteries' passports bring too."""
-    yield from (submodel for submodel in passport.submodels if is_shared(submodel))
+    yield from (submodel for submodel in passport.submodels if is_shared(submodel, passport))
     yield from passport.concept_descriptions
 
 
-def is_shared(submodel: Document) -> bool:
-    """Whether a submodel is one of the battery's model."""
-    return submodel.get("idShort") in _names_of_model_parts()
+def is_shared(submodel: Document, passport: ReadPassport) -> bool:
+    """Whether a submodel is one of the battery's model; a battery with documents of its own has that part for itself."""
+    if submodel.get("idShort") not in _names_of_model_parts():
+        return False
+    return bool(submodel["id"] != submodel_id(_asset(passport), str(submodel["id"]).rpartition("/")[2]))
 
 
 @cache
@@ -99,7 +101,7 @@ def _names_of_model_parts() -> frozenset[str]:
 
 def _demand_own_ids(passport: ReadPassport) -> None:
     """Check that a battery's own ids follow from its asset's, so that a shell stands for all of them."""
-    asset = str(passport.shell["assetInformation"].get("globalAssetId", ""))
+    asset = _asset(passport)
     if passport.shell["id"] != shell_id(asset):
         raise PassportError(
             f"bundle of battery {passport.battery_id}: shell {passport.shell['id']} is not that of its asset, "
@@ -107,7 +109,11 @@ def _demand_own_ids(passport: ReadPassport) -> None:
         )
     for submodel in passport.submodels:
         segment = str(submodel["id"]).rpartition("/")[2]
-        if not is_shared(submodel) and submodel["id"] != submodel_id(asset, segment):
+        if not is_shared(submodel, passport) and submodel["id"] != submodel_id(asset, segment):
             raise PassportError(
                 f"bundle of battery {passport.battery_id}: submodel {submodel['id']} is not one of asset {asset}"
             )
+
+
+def _asset(passport: ReadPassport) -> str:
+    return str(passport.shell["assetInformation"].get("globalAssetId", ""))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import AnalysisError, InputError, MeasurementError
 from battery_pilot.measurements.model import IMPEDANCE_COLUMNS, OPTIONAL_CYCLING_COLUMNS
+from battery_pilot.pipeline.checkups import PEAK_LISTS, PULSE_NUMBERS, TEST_NUMBERS, check_up_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
 
     from battery_pilot.documents import Document
+    from battery_pilot.electrochemistry.condition import Ratings
     from battery_pilot.lake import Window
     from battery_pilot.measurements.model import Measurement
+    from battery_pilot.passport.life import Closure
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ def schema() -> pa.Schema:
 
     ``kind`` tells them apart: ``file`` (one per landing file, with ``reason`` set if it was rejected), ``cycling``
     (rows of cyclers and field logs), ``impedance`` (points of spectra), ``spectrum`` (what the analysis of a spectrum
-    found) and ``document`` (a document or drawing of a battery or of a model).
+    found), ``checkup`` and ``pulse`` (check-ups in a log and their pulses) and ``document`` (a document or drawing of a
+    battery or of a model).
     """
     import pyarrow as pa
 
@@ -63,14 +67,33 @@ def schema() -> pa.Schema:
         "spectrum_index": pa.int32(),
         "kramers_kronig_valid": pa.bool_(),
         "kramers_kronig_residual_percent": number,
+        "kramers_kronig_elements": whole,
+        "kramers_kronig_mu": number,
+        "point_count": whole,
+        "minimum_frequency_hertz": number,
+        "maximum_frequency_hertz": number,
+        "dc_bias_volt": number,
+        "drt_peaks": text,
+        "trusted_minimum_hertz": number,
+        "trusted_maximum_hertz": number,
         "ohmic_resistance_ohm": number,
+        "ohmic_resistance_method": text,
+        "ohmic_resistance_error_ohm": number,
+        "ohmic_frequency_hertz": number,
         "polarisation_resistance_ohm": number,
+        "polarisation_resistance_error_ohm": number,
         "ac_resistance_ohm": number,
         "circuit": text,
         "circuit_parameters": text,
         "circuit_relative_rmse": number,
+        "circuit_aic": number,
         "temperature_celsius": number,
         "state_of_charge_percent": number,
+        "check_up_index": pa.int32(),
+        "started_at": times,
+        **{name: number for name in (*TEST_NUMBERS, *PULSE_NUMBERS)},
+        **{name: pa.list_(number) for name in PEAK_LISTS},
+        "pulse_count": whole,
         "content_type": text,
         "title": text,
         "byte_count": whole,
@@ -93,10 +116,14 @@ class Known:
 
     :param batteries: battery ids; measurements belong to these.
     :param models: model ids; a document belongs to a battery or to a model.
+    :param ratings: battery id to rated values.
+    :param closed: batteries whose passport is closed; what is measured afterwards belongs to their successors.
     """
 
     batteries: frozenset[str]
     models: frozenset[str] = frozenset()
+    closed: Mapping[str, Closure] = field(default_factory=dict)
+    ratings: Mapping[str, Ratings] = field(default_factory=dict)
 
 
 def parse(path: Path, arrived_on: datetime, known: Known, not_after: datetime) -> Iterator[pa.RecordBatch]:
@@ -172,31 +199,58 @@ def _measured(
     stated = measurement.metadata.battery_id or measurement.metadata.cell_id
     found = identify(path, str(stated) if stated else None, known.batteries)
     _demand_test_time(measurement.table)
-    table, time_warning = _with_identity(measurement, found.battery_id, arrived_on)
+    table, time_warning = _with_time(measurement.table, arrived_on)
     _demand_past(table, not_after)
-    spectra, spectrum_warnings = _spectra(measurement, table) if measurement.kind == "impedance" else ([], [])
-    warnings = [*measurement.warnings, *filter(None, (found.warning, time_warning)), *spectrum_warnings]
+    battery_id, owner_warning = _owner(found.battery_id, table, known)
+    table = _with_battery(table, battery_id)
+    if measurement.kind == "impedance":
+        results, result_warnings = _spectra(measurement, table)
+    else:
+        results, result_warnings = _check_ups(table, known.ratings.get(battery_id))
+    warnings = [
+        *measurement.warnings,
+        *filter(None, (found.warning, owner_warning, time_warning)),
+        *result_warnings,
+    ]
     common = {
         "source_path": _writable(str(path)),
         "source_sha256": measurement.source_sha256,
-        "battery_id": found.battery_id,
+        "battery_id": battery_id,
     }
     batches = [_records([{**common, "kind": "file", "format": measurement.format, "warnings": warnings}])]
     batches.extend(_rows(table, measurement))
-    if spectra:
-        batches.append(_records([{**common, "kind": "spectrum", **spectrum} for spectrum in spectra]))
+    if results:
+        batches.append(_records([{**common, **result} for result in results]))
     return batches
 
 
-def _with_identity(measurement: Measurement, battery_id: str, arrived_on: datetime) -> tuple[pa.Table, str | None]:
-    """Put the battery's id and a time on every row."""
+def _owner(battery_id: str, table: pa.Table, known: Known) -> tuple[str, str | None]:
+    """Return the battery that a measurement belongs to: the one that is named, or what it became before."""
+    if battery_id not in known.closed:
+        return battery_id, None
+    import pyarrow.compute as pc
+
+    from battery_pilot.passport.life import owner_at
+
+    owner = owner_at(battery_id, pc.min(table["measured_at"]).as_py(), known.closed)
+    if owner == battery_id:
+        return owner, None
+    return owner, f"battery {battery_id} had become {owner} before this was measured: it belongs to {owner}"
+
+
+def _with_battery(table: pa.Table, battery_id: str) -> pa.Table:
+    """Put the battery's id on every row."""
+    import pyarrow as pa
+
+    index = table.schema.get_field_index("battery_id")
+    return table.set_column(index, "battery_id", pa.repeat(pa.scalar(battery_id), table.num_rows))
+
+
+def _with_time(table: pa.Table, arrived_on: datetime) -> tuple[pa.Table, str | None]:
+    """Put a time on every row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = measurement.table
-    table = table.set_column(
-        table.schema.get_field_index("battery_id"), "battery_id", pa.repeat(pa.scalar(battery_id), table.num_rows)
-    )
     if table["measured_at"].null_count == 0:
         return table, None
     start = pa.scalar(arrived_on, pa.timestamp("us", tz="UTC"))
@@ -249,17 +303,26 @@ def _rows(table: pa.Table, measurement: Measurement) -> Iterator[pa.RecordBatch]
 def _spectra(measurement: Measurement, table: pa.Table) -> tuple[list[dict[str, Any]], list[str]]:
     """Analyse every spectrum of a file; one that cannot be analysed becomes a warning."""
     from battery_pilot.electrochemistry.impedance.batch import analyse_all
+    from battery_pilot.pipeline.relaxation import relaxation_peaks
 
     spectra = dict(list(table.to_pandas().groupby("spectrum_index", sort=True)))
-    outcomes = analyse_all(
-        (
+    points = {
+        index: (
             one["frequency_hertz"].to_numpy(),
             one["real_impedance_ohm"].to_numpy() + 1j * one["imaginary_impedance_ohm"].to_numpy(),
         )
-        for one in spectra.values()
-    )
+        for index, one in spectra.items()
+    }
+    outcomes = dict(zip(points, analyse_all(points.values()), strict=True))
+    valid = {
+        index: points[index]
+        for index, one in outcomes.items()
+        if not isinstance(one, AnalysisError) and one.validity.valid
+    }
+    peaks = relaxation_peaks(valid)
     found, warnings = [], []
-    for (index, spectrum), analysis in zip(spectra.items(), outcomes, strict=True):
+    for index, analysis in outcomes.items():
+        spectrum, (frequency, _) = spectra[index], points[index]
         if isinstance(analysis, AnalysisError):
             warnings.append(f"spectrum {index} was not analysed: {analysis}")
             continue
@@ -267,23 +330,49 @@ def _spectra(measurement: Measurement, table: pa.Table) -> tuple[list[dict[str, 
             name: {"value": one.value, "unit": one.unit, "standard_error": one.standard_error}
             for name, one in analysis.fit.parameters.items()
         }
+        lowest, highest = analysis.validity.trusted_hertz or (None, None)
         found.append(
             {
+                "kind": "spectrum",
                 "spectrum_index": index,
                 "measured_at": spectrum["measured_at"].min(),
                 "kramers_kronig_valid": analysis.validity.valid,
                 "kramers_kronig_residual_percent": analysis.validity.max_residual_percent,
+                "kramers_kronig_elements": analysis.validity.elements,
+                "kramers_kronig_mu": analysis.validity.mu,
+                "point_count": len(frequency),
+                "minimum_frequency_hertz": float(frequency.min()),
+                "maximum_frequency_hertz": float(frequency.max()),
+                "dc_bias_volt": measurement.metadata.dc_bias_volt,
+                "drt_peaks": peaks.get(index),
+                "trusted_minimum_hertz": lowest,
+                "trusted_maximum_hertz": highest,
                 "ohmic_resistance_ohm": analysis.ohmic_resistance_ohm,
+                "ohmic_resistance_method": analysis.ohmic_resistance_method,
+                "ohmic_resistance_error_ohm": analysis.ohmic_resistance_error_ohm,
+                "ohmic_frequency_hertz": analysis.ohmic_frequency_hertz,
                 "polarisation_resistance_ohm": analysis.polarisation_resistance_ohm,
+                "polarisation_resistance_error_ohm": analysis.polarisation_resistance_error_ohm,
                 "ac_resistance_ohm": analysis.ac_resistance_ohm,
                 "circuit": analysis.fit.circuit,
                 "circuit_parameters": json.dumps(parameters, sort_keys=True),
                 "circuit_relative_rmse": analysis.fit.relative_rmse,
+                "circuit_aic": analysis.fit.aic,
                 "temperature_celsius": measurement.metadata.temperature_celsius,
                 "state_of_charge_percent": measurement.metadata.state_of_charge_percent,
             }
         )
     return found, warnings
+
+
+def _check_ups(table: pa.Table, ratings: Ratings | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Find the check-ups in a log."""
+    from battery_pilot.electrochemistry.checkups import check_ups
+
+    try:
+        return list(check_up_records(check_ups(table, ratings))), []
+    except AnalysisError as error:
+        return [], [f"the log was not searched for check-ups: {error}"]
 
 
 def _records(records: list[dict[str, Any]]) -> pa.RecordBatch:

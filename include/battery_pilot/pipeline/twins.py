@@ -9,26 +9,30 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from battery_pilot.errors import NotFound, PassportError
+from battery_pilot.errors import PassportError
 from battery_pilot.lake import Lake, read_lines, write_lines
-from battery_pilot.passport.model import Prediction
+from battery_pilot.passport.model import Prediction, Tier
 from battery_pilot.passport.predictions import prediction_submodel
 from battery_pilot.passport.reading import ReadPassport, to_passport
-from battery_pilot.pipeline.acquire import pulled_file
+from battery_pilot.pipeline.broker_sync import sync
 from battery_pilot.pipeline.bundle import Bundle, read_bundle
-from battery_pilot.pipeline.entities import battery_entity, prediction_entity
+from battery_pilot.pipeline.entities import battery_entity, model_entity, prediction_entity
 from battery_pilot.pipeline.health_history import write_states
-from battery_pilot.pipeline.owners import Owners, is_shared, shared_documents
+from battery_pilot.pipeline.owners import Owners
+from battery_pilot.pipeline.pulled import pulled_file
+from battery_pilot.pipeline.sent_entities import SentEntities
+from battery_pilot.pipeline.shown import pushed_states, twin_of_read
+from battery_pilot.services.aas_push import SAMPLE, push_twins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from battery_pilot.errors import ServerRefused
-    from battery_pilot.passport.model import Tier
-    from battery_pilot.pipeline.contracts import Contract, ContractJournal, Twin
+    from battery_pilot.passport.signature import Keys
+    from battery_pilot.pipeline.broker_sync import Broker
+    from battery_pilot.pipeline.contracts import Contract, ContractJournal
     from battery_pilot.services.aas_server import AasServer
-    from battery_pilot.services.orion import Orion
+    from battery_pilot.services.aas_twin import Twin as PushedAs
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +42,13 @@ CLOCK_TOLERANCE = timedelta(days=1)
 """How far a counterparty's clock may be ahead of ours."""
 
 
-def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier) -> dict[str, Any]:
+def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier, keys: Keys | None = None) -> dict[str, Any]:
     """Check every bundle that a run pulled; what fails goes to the quarantine list and no further.
 
     Writes the recorded states of the good ones as the table that learning and scoring read.
 
     :param tier: the tier that was asked for.
+    :param keys: the provider's verification keys; with them every bundle must be signed.
     :return: ``verified``, ``rejected``, ``states``, ``quarantine`` (path of the list).
     """
     good: dict[str, dict[str, str]] = {}
@@ -54,7 +59,7 @@ def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier) -> dict[s
         for contract, path in _pulled(lake, journal, run):
             data = path.read_bytes()
             try:
-                bundle = read_bundle(data)
+                bundle = read_bundle(data, keys)
                 _demand_offered(bundle, contract, tier, good)
                 owners.claim(bundle.passport, contract.counterparty_id)
             except PassportError as error:
@@ -93,109 +98,116 @@ def _demand_offered(bundle: Bundle, contract: Contract, tier: Tier, good: Mappin
         raise PassportError(f"bundle of battery {battery_id}: {good[battery_id]['asset_id']} is of the same battery")
 
 
-def update_twins(lake: Lake, journal: ContractJournal, run: str, server: AasServer) -> dict[str, int]:
+def update_twins(
+    lake: Lake, journal: ContractJournal, run: str, server: AasServer, read_back: float = SAMPLE
+) -> dict[str, int]:
     """Bring the consumer's own shells to the state of the verified passports, never to an older one.
 
-    A twin that shows that state already is left as it is, unless the server has lost it.
+    A twin that shows that state already is left as it is, unless the server has lost it. Submodels that were added to a
+    shell on the server, predictions above all, stay.
 
+    :param read_back: share of the twins that are read back and compared, 0 to 1.
     :return: ``updated``, ``unchanged``, ``kept_newer``.
+    :raises ServerRefused: the server refused something, or shows something else than it took.
     """
-    counts = {"updated": 0, "unchanged": 0, "kept_newer": 0}
     twins = journal.twins()
-    shown: list[Twin] = []
-    sent: dict[str, Document] = {}
-    try:
+    newer = 0
+
+    def wanted() -> Iterator[PushedAs]:
+        nonlocal newer
         for passport in verified(lake, journal, run):
-            twin = twins[passport.shell["id"]]
-            as_of = passport.as_of.astimezone(UTC).isoformat()
-            if twin.as_of and datetime.fromisoformat(twin.as_of) > passport.as_of:
-                counts["kept_newer"] += 1
-                continue
-            unchanged = (twin.as_of, twin.sha256) == (as_of, passport.sha256)
-            counts["unchanged" if unchanged else "updated"] += 1
-            present = _shell_on(server, twin.shell_id)
-            if not unchanged or present is None:
-                _put(server, passport, present or {}, sent)
-                shown.append(replace(twin, as_of=as_of, sha256=passport.sha256))
-    finally:
-        journal.put_twins(shown)
-    log.info("twins: %(updated)d updated, %(unchanged)d unchanged, %(kept_newer)d newer than what was pulled", counts)
-    return counts
+            shown = twins[passport.shell["id"]].as_of
+            if shown and datetime.fromisoformat(shown) > passport.as_of:
+                newer += 1
+            else:
+                yield twin_of_read(passport)
+
+    def note(shown: Sequence[PushedAs]) -> None:
+        known = [(twins[one.shell_id], one) for one in shown]
+        noted = [replace(twin, as_of=one.as_of, sha256=one.digest) for twin, one in known]
+        journal.put_twins([new for new, (old, _) in zip(noted, known, strict=True) if new != old])
+
+    with pushed_states(lake, server) as states:
+        counts = push_twins(server, states, wanted(), read_back=read_back, shown=note)
+    found = {"updated": counts.pushed, "unchanged": counts.unchanged, "kept_newer": counts.kept_newer + newer}
+    log.info("twins: %(updated)d updated, %(unchanged)d unchanged, %(kept_newer)d newer than what was pulled", found)
+    return found
 
 
-def _shell_on(server: AasServer, shell_id: str) -> Document | None:
-    try:
-        return server.get_shell(shell_id)
-    except NotFound:
-        return None
-
-
-def _put(server: AasServer, passport: ReadPassport, present: Document, sent: dict[str, Document]) -> None:
-    """Write a passport to the server, what several batteries share only once.
-
-    :param present: the shell as it is on the server; submodels that were added there, predictions above all, stay.
-    :param sent: what was written before and is shared, by id.
-    """
-    references = passport.shell.get("submodels", [])
-    known = {reference["keys"][-1]["value"] for reference in references}
-    added = [one for one in present.get("submodels", []) if one["keys"][-1]["value"] not in known]
-    fresh = {one["id"]: one for one in shared_documents(passport) if sent.get(one["id"]) != one}
-    server.upsert_all(
-        shells=[{**passport.shell, "submodels": [*references, *added]}],
-        submodels=[one for one in passport.submodels if not is_shared(one) or one["id"] in fresh],
-        concept_descriptions=[one for one in passport.concept_descriptions if one["id"] in fresh],
-    )
-    sent |= fresh
-
-
-def sync_entities(lake: Lake, journal: ContractJournal, run: str, broker: Orion) -> dict[str, int]:
-    """Bring the context broker's entities to the state of the twins.
+def sync_entities(
+    lake: Lake,
+    journal: ContractJournal,
+    run: str,
+    broker: Broker,
+    *,
+    tier: Tier = Tier.AUTHORITY,
+    named_by_path: bool = False,
+) -> dict[str, int]:
+    """Bring the context broker's entities to the state of the twins; only what changed is sent.
 
     What the broker does not take costs only itself.
 
-    :return: ``entities``, and ``left_out`` where an attribute or entity had to be.
+    :param tier: leave out what the broker's readers may not see.
+    :param named_by_path: name attributes by their path in the passport.
+    :return: ``entities`` (batteries), ``written``, and ``left_out`` where an attribute or entity had to be.
     """
     twins = journal.twins()
     left_out: list[str] = []
+    batteries = 0
 
     def entities() -> Iterator[Document]:
+        nonlocal batteries
         for passport in verified(lake, journal, run):
             shown = twins[passport.shell["id"]].as_of
             if shown and datetime.fromisoformat(shown) <= passport.as_of:
-                yield battery_entity(passport, left_out)
+                batteries += 1
+                yield battery_entity(passport, left_out, tier=tier, named_by_path=named_by_path)
+                model = model_entity(passport, tier=tier, named_by_path=named_by_path)
+                if model is not None:
+                    yield model
 
-    refused: list[ServerRefused] = []
-    count = broker.upsert(entities(), refused=refused)
-    if refused and not count:
-        raise refused[0]
-    missing = len(left_out) + len(refused)
-    log.info("synced %d entities, left out %d attributes or entities", count, missing)
-    return {"entities": count} | ({"left_out": missing} if missing else {})
+    counts = sync(broker, entities(), SentEntities(sent_file(lake), broker.place, "passport"))
+    if counts.refused and not counts.written:
+        raise counts.refused[0]
+    missing = len(left_out) + len(counts.refused)
+    log.info(
+        "synced %d batteries: wrote %d entities, kept %d later values, left out %d attributes or entities",
+        batteries,
+        counts.written,
+        counts.kept_newer,
+        missing,
+    )
+    return {"entities": batteries, "written": counts.written} | ({"left_out": missing} if missing else {})
 
 
 def write_back(
-    lake: Lake, journal: ContractJournal, run: str, predictions: Path, server: AasServer, broker: Orion
+    lake: Lake, journal: ContractJournal, run: str, predictions: Path, server: AasServer, broker: Broker
 ) -> dict[str, int]:
     """Add predictions to the twins and the entities, with their model version and interval.
 
     :param predictions: JSON-lines file that the scoring job wrote.
     :return: ``predictions``.
     """
-    by_battery: dict[str, Prediction] = {}
+    by_battery: dict[str, list[Prediction]] = {}
     fields = set(Prediction.model_fields)
     for line in read_lines(predictions):
-        by_battery[line["battery_id"]] = Prediction.model_validate({key: line[key] for key in line.keys() & fields})
+        found = Prediction.model_validate({key: line[key] for key in line.keys() & fields})
+        by_battery.setdefault(line["battery_id"], []).append(found)
     entities: list[Document] = []
     for passport in verified(lake, journal, run):
-        prediction = by_battery.get(passport.battery_id)
-        if prediction is None:
+        predicted = by_battery.get(passport.battery_id)
+        if predicted is None:
             continue
-        submodel = prediction_submodel(passport.shell["id"], (prediction,))
+        submodel = prediction_submodel(passport.shell["id"], predicted)
         server.put_submodel(submodel)
         server.add_submodel_reference(passport.shell["id"], submodel["id"])
-        entities.append(prediction_entity(passport.battery_id, prediction))
-    broker.upsert(entities)
-    log.info("wrote %d predictions back", len(entities))
+        # One entity for all of a battery's predictions: a broker may refuse an id that comes twice in one request.
+        parts = (prediction_entity(passport.battery_id, one) for one in predicted)
+        entities.append({key: value for part in parts for key, value in part.items()})
+    counts = sync(broker, entities, SentEntities(sent_file(lake), broker.place, "predictions"))
+    if counts.refused:
+        raise counts.refused[0]
+    log.info("wrote %d predictions back, %d of them changed the broker", len(entities), counts.written)
     return {"predictions": len(entities)}
 
 
@@ -216,6 +228,11 @@ def verified(lake: Lake, journal: ContractJournal, run: str) -> Iterator[ReadPas
             yield to_passport(json.loads(data)["passport"])
         else:
             log.warning("left %s out: it has changed since it was verified; run `verify` again", contract.asset_id)
+
+
+def sent_file(lake: Lake) -> Path:
+    """Return where is kept what was sent to context brokers."""
+    return lake.file("sent_entities.sqlite")
 
 
 def verified_file(lake: Lake, run: str) -> Path:

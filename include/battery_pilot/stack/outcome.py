@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.lake import Lake, read_lines
-from battery_pilot.pipeline.build import shard
+from battery_pilot.outbox import shard
 from battery_pilot.pipeline.subjects import TABLE, folder_of, subjects
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.connectors.edc import EdcConnector
@@ -51,7 +51,7 @@ def export_passports(folders: Folders) -> int:
 
 
 def report_frames(folders: Folders) -> dict[str, pd.DataFrame]:
-    """Return the tables that the report draws: ``conditions``, ``spectra``, ``predictions``."""
+    """Return the tables of the report: ``conditions``, ``spectra``, ``predictions``, ``demands``."""
     import pandas as pd
 
     lake = Lake(folders.lake / "provider")
@@ -61,7 +61,12 @@ def report_frames(folders: Folders) -> dict[str, pd.DataFrame]:
         list(read_lines(predictions)) if predictions.exists() else [], columns=[*columns, "trained_on"]
     )
     predicted["for_time"] = pd.to_datetime(predicted["for_time"], utc=True)
-    return {"conditions": _conditions(lake), "spectra": _spectra(lake), "predictions": predicted}
+    return {
+        "conditions": _conditions(lake),
+        "spectra": _spectra(lake),
+        "predictions": predicted,
+        "demands": _demands(lake),
+    }
 
 
 def _conditions(lake: Lake) -> pd.DataFrame:
@@ -77,6 +82,20 @@ def _conditions(lake: Lake) -> pd.DataFrame:
         "full_equivalent_cycles",
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+def _demands(lake: Lake) -> pd.DataFrame:
+    """Compare the newest condition of every battery with what its category must state."""
+    import pandas as pd
+
+    from battery_pilot.electrochemistry.rules import Coverage, coverage
+
+    newest = {
+        subject.condition.battery_id: (subject.model.category, subject.condition)
+        for window in lake.windows(TABLE)
+        for subject in subjects(lake, window)
+    }
+    return pd.DataFrame(coverage(newest.values()), columns=Coverage._fields)
 
 
 def _condition(subject: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POOLS = {"spark": 1, "aasx": 4, "orion": 4, "connector": 4}
+POOLS = {"spark": 1, "aasx": 1, "orion": 1, "connector": 4}
 """Airflow pools that the DAGs use: how many tasks may talk to one kind of server at once."""
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 JOBS = Path(__file__).resolve().parents[3] / "jobs"
 
-# For a driver that does all the work itself: short jobs gain more from a quick start than from the optimising compiler and the parallel collector. With one compiler
-# the JVM reserves only 48 MB for compiled code, which Spark fills within a few jobs and then dies.
+# For a driver that does all the work itself: short jobs gain more from a quick start than from the optimising compiler and
+# the parallel collector. With one compiler the JVM reserves only 48 MB for compiled code, which Spark fills within a few
+# jobs and then dies.
 QUICK_START = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xshare:auto"
 
 
@@ -59,6 +60,10 @@ class SparkJobOperator(SparkSubmitOperator):
         """Return the job's own arguments."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its job works on")
 
+    def is_short(self, context: Context) -> bool:
+        """Tell whether the job is over before the optimising compiler would pay."""
+        return True
+
     def execute(self, context: Context) -> Any:
         """Run the job and return its result.
 
@@ -67,7 +72,7 @@ class SparkJobOperator(SparkSubmitOperator):
         """
         result = load().lake / "_results" / f"{uuid.uuid4().hex}.json"
         result.parent.mkdir(parents=True, exist_ok=True)
-        if self._is_local():
+        if self._is_local() and self.is_short(context):
             self.conf = {**(self.conf or {}), "spark.driver.extraJavaOptions": QUICK_START}
         self.application_args = [*self.job_arguments(context), "--result", str(result)]
         try:

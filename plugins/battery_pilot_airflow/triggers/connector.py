@@ -74,3 +74,11 @@ class ContractsTrigger(BaseTrigger):
                 yield TriggerEvent({"status": "timeout", "pending": pending})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_second)
+
+    async def on_kill(self) -> None:
+        """End what the run has under way when a user ends the waiting task; a restart of the triggerer ends nothing."""
+        from battery_pilot.pipeline.acquire import cancel
+        from battery_pilot.pipeline.contracts import ContractJournal
+
+        party = await ConnectorHook(self.connector_conn_id).aget_conn()
+        await asyncio.to_thread(cancel, ContractJournal(Path(self.journal)), party, self.run_key)

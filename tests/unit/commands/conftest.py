@@ -11,7 +11,8 @@ import pytest
 
 from battery_pilot.cli import main
 from battery_pilot.electrochemistry.condition import Condition, MeasuredValue
-from battery_pilot.passport.aas import write_aasx, write_json
+from battery_pilot.passport.aas import write_json
+from battery_pilot.passport.aasx import write_aasx
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.model import BatteryItem, BatteryModel
 

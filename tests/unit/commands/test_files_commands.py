@@ -74,6 +74,39 @@ def test_impedance_chooses_a_circuit_where_none_is_given(run, impedance_file):
     assert answer.json["circuit"]["relative_rmse"] < 0.01
 
 
+def test_impedance_keeps_to_what_is_known_of_the_parameters(run, impedance_file):
+    known = ("--fix", "R0=0.021", "--bound", "R1=0.001:0.02", "--share", "CPE1_alpha,CPE2_alpha")
+    answer = run("impedance", impedance_file, "--circuit", "R0-p(R1,CPE1)-p(R2,CPE2)", *known, "--json")
+    parameters = answer.json["circuit"]["parameters"]
+    assert parameters["R0"]["value"] == pytest.approx(0.021)
+    assert parameters["R0"]["standard_error"] is None
+    assert parameters["R1"]["value"] <= 0.02
+    assert parameters["CPE1_alpha"] == parameters["CPE2_alpha"]
+    same = run("impedance", impedance_file, "--circuit", "R0-p(R1,CPE1)", "--weighting", "unit", "--json")
+    assert same.json["circuit"]["parameters"]["R1"]["value"] == pytest.approx(0.03, rel=1e-3)
+
+
+def test_impedance_chooses_among_the_given_circuits(run, impedance_file):
+    answer = run("impedance", impedance_file, "--circuit", "R0-C1", "--circuit", "R0-p(R1,C1)", "--json")
+    assert answer.json["circuit"]["string"] == "R0-p(R1,C1)"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--fix", "R0"), "expected NAME=VALUE"),
+        (("--bound", "R0=1"), "expected NAME=LOW:HIGH"),
+        (("--bound", "R0=1:a"), "expected NAME=LOW:HIGH"),
+        (("--fix", "R9=1"), "has no parameter R9"),
+        (("--fix", "R0=1", "--bound", "R0=0:2"), "restricted twice"),
+    ],
+)
+def test_a_wrong_restriction_is_named(run, impedance_file, words, message):
+    answer = run("impedance", impedance_file, "--circuit", "R0-p(R1,C1)", *words)
+    assert answer.code in (1, 2)
+    assert message in answer.err
+
+
 def test_a_circuit_with_more_arcs_than_the_cell_has_gives_no_nan(run, impedance_file):
     answer = run("impedance", impedance_file, "--circuit", "L0-R0-p(R1,CPE1)-p(R2,CPE2)-p(R3,C3)-W1", "--json")
     assert answer.code == 0
@@ -311,3 +344,17 @@ def test_a_cycle_off_its_counter_by_more_than_one_percent_is_told(run, tmp_path)
     answer = run("cycles", path, "--json")
     assert answer.code == 0
     assert answer.err == f"{path}: cycle 1: integrated charge and counters differ by 4.76 %\n"
+
+
+def test_checkups_prints_tests_and_pulses(run, tmp_path):
+    file = tmp_path / "log.csv"
+    program = [(0.0, 4.2, 4.2)] * 10 + [(-0.1, 4.19 - 0.00165 * row, 0) for row in range(720)] + [(0.0, 3.1, 0)] * 5
+    rows = [f"{60 * row},{volt:.5f},{ampere}" for row, (ampere, volt, _) in enumerate(program)]
+    file.write_text("Test Time / s,Voltage / V,Current / A\n" + "\n".join(rows) + "\n")
+    ratings = ("--rated-capacity", 2, "--minimum-voltage", 3, "--maximum-voltage", 4.2)
+    answer = run("checkups", file, *ratings, "--json")
+    ((test,),) = [one["tests"] for one in answer.json]
+    assert test["capacity_ah"] == pytest.approx(0.1 * 12, rel=0.01)
+    assert (test["charging"], test["c_rate"]) == (False, pytest.approx(0.05))
+    assert "capacity_ah" in run("checkups", file, *ratings).out
+    assert "no check-up" in run("checkups", file, "--rated-capacity", 0.1, *ratings[2:]).out

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-NAMES = {"provide_passports", "consume_passports", "train_health_model"}
+NAMES = {"provide_passports", "consume_passports", "train_health_model", "answer_requests"}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,19 @@ def test_the_stages_stand_in_the_order_of_the_design(bag):
     chains = {name: [task.task_id for task in bag.dags[name].topological_sort()] for name in NAMES}
     assert chains == {
         "provide_passports": ["discover", "process", "build", "push", "record", "publish"],
-        "consume_passports": ["negotiate", "pull", "verify", "update", "sync", "score", "write_back"],
+        "consume_passports": [
+            "expire",
+            "negotiate",
+            "pull",
+            "verify",
+            "update",
+            "field_values",
+            "sync",
+            "score",
+            "write_back",
+        ],
         "train_health_model": ["collect", "train"],
+        "answer_requests": ["answer"],
     }
 
 

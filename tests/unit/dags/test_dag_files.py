@@ -7,7 +7,7 @@ import sys
 import pytest
 
 HEAVY = ("pandas", "numpy", "pyarrow", "pyspark", "scipy", "basyx", "pymongo", "matplotlib", "aas_core3_1")
-NAMES = ("provide_passports", "consume_passports", "train_health_model")
+NAMES = ("provide_passports", "consume_passports", "train_health_model", "answer_requests")
 
 # Imports a DAG file the way Airflow does, with every attempt to open a connection forbidden.
 PROBE = """

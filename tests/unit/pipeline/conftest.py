@@ -17,6 +17,7 @@ from battery_pilot.pipeline.parties import ConnectorParty
 from battery_pilot.pipeline.subjects import TABLE, Subject
 from battery_pilot.services.answers import TooLarge
 from battery_pilot.services.connectors.model import (
+    Agreement,
     CatalogueEntry,
     Counterparty,
     Negotiation,
@@ -29,6 +30,7 @@ from battery_pilot.services.connectors.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+SIGNED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "https://example.com/dbp"
 
 
@@ -43,6 +45,9 @@ class FakeConnector:
     calls: list[tuple[str, str]] = field(default_factory=list)
     transfers: dict[str, Transfer] = field(default_factory=dict)
     forgetful: bool = False
+    policies: dict[str, dict[str, object]] = field(default_factory=dict)
+    enforced_operands = frozenset({"everything"})
+    agreements_serve_once: bool = False
 
     def publish(self, offer: Offer) -> None:
         self.offers[offer.asset_id] = offer
@@ -87,16 +92,31 @@ class FakeConnector:
             raise NotFound("GET", "http://connector", 404, "unknown")
         return self.transfers[transfer_id]
 
-    def fetch(self, transfer_id: str, *, maximum_bytes: int) -> bytes:
+    def agreement(self, agreement_id: str) -> Agreement:
+        return Agreement(agreement_id, self.policies.get(agreement_id, {}), SIGNED_AT)
+
+    def fetch(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> bytes:
         asset_id = transfer_id.partition(":")[2]
+        if path:
+            self.calls.append(("fetch", path))
+            asset_id = f"{asset_id}/{path}"
         if asset_id not in self.files:
             raise ServerRefused("GET", "http://provider/data", 410, "gone")
         if len(self.files[asset_id]) > maximum_bytes:
             raise TooLarge("GET", "http://provider/data", 200, "too large")
         return self.files[asset_id]
 
+    def negotiations_under_way(self, counterparty: Counterparty) -> dict[str, str]:
+        del counterparty
+        return {asset_id: f"n:{asset_id}" for call, asset_id in self.calls if call == "negotiate"}
+
+    def terminate_negotiation(self, negotiation_id: str, reason: str) -> None:
+        self.calls.append(("terminate negotiation", negotiation_id))
+        self.refusals[negotiation_id.removeprefix("n:")] = reason
+
     def terminate(self, transfer_id: str, reason: str) -> None:
-        raise NotImplementedError
+        self.calls.append(("terminate", transfer_id))
+        self.transfers[transfer_id] = Transfer(transfer_id, TransferState.TERMINATED, reason)
 
     def count(self, call: str) -> int:
         return sum(name == call for name, _ in self.calls)

@@ -6,18 +6,19 @@ import pytest
 
 from battery_pilot.errors import InputError, NegotiationFailed, ServerRefused, ServerUnavailable
 from battery_pilot.passport.model import Tier
-from battery_pilot.pipeline import acquire
+from battery_pilot.pipeline import acquire, fetching
 from battery_pilot.pipeline.acquire import (
+    cancel,
     contract_counts,
     journal_of,
     pull,
-    pulled_file,
     request_contracts,
     settle_negotiations,
     settle_transfers,
     start_transfers,
 )
 from battery_pilot.pipeline.parties import ConnectorParty
+from battery_pilot.pipeline.pulled import pulled_file
 from battery_pilot.services.connectors.model import Offer, Transfer, TransferState
 
 LEGITIMATE = Tier.LEGITIMATE_INTEREST
@@ -182,7 +183,7 @@ def test_what_was_agreed_is_pulled(lake, journal, party, connector, offer):
     agree(journal, party, "run")
     assert start_transfers(journal, party, "run") == 2
     assert settle_transfers(journal, party, "run") == 0
-    assert pull(lake, journal, party, "run") == {"pulled": 2, "failed": 0, "bytes": 28}
+    assert pull(lake, journal, party, "run") == {"pulled": 2, "unchanged": 0, "failed": 0, "bytes": 28}
     assert pulled_file(lake, journal.get("provider", "one")).read_bytes() == b"content of one"
 
 
@@ -254,7 +255,7 @@ def test_a_file_that_is_refused_or_too_large_costs_only_itself(lake, journal, pa
     connector.files["huge"] = b"x" * 101
     agree(journal, party, "run")
     start_transfers(journal, party, "run")
-    assert pull(lake, journal, party, "run") == {"pulled": 1, "failed": 2, "bytes": 15}
+    assert pull(lake, journal, party, "run") == {"pulled": 1, "unchanged": 0, "failed": 2, "bytes": 15}
     assert "410: gone" in journal.get("provider", "gone").error
     assert "too large" in journal.get("provider", "huge").error
     assert not pulled_file(lake, journal.get("provider", "huge")).exists()
@@ -272,7 +273,7 @@ def test_a_pull_that_brings_nothing_is_an_error_with_the_reason(lake, journal, p
 def test_a_lost_connection_fails_the_pull_so_that_it_is_tried_again(
     lake, journal, party, connector, offer, monkeypatch
 ):
-    def lose(transfer_id, *, maximum_bytes):
+    def lose(transfer_id, *, maximum_bytes, path=""):
         raise ServerUnavailable("GET", "http://provider/data", None, "timeout")
 
     offer("one")
@@ -333,7 +334,7 @@ def test_one_refused_contract_costs_only_itself_and_is_asked_for_anew(
     assert journal.get("provider", "two").error == str(error)
     assert journal.get("provider", "two").transfer_id is None
     monkeypatch.undo()
-    assert play(lake, journal, party, "second") == {"pulled": 3, "failed": 0, "bytes": 44}
+    assert play(lake, journal, party, "second") == {"pulled": 3, "unchanged": 0, "failed": 0, "bytes": 44}
     assert journal.get("provider", "two").error is None
 
 
@@ -394,3 +395,98 @@ def test_a_transfer_that_has_started_is_not_looked_at_again(journal, party, conn
     assert settle_transfers(journal, party, "run") == 0
     monkeypatch.setattr(connector, "transfer_state", None)
     assert settle_transfers(journal, party, "run") == 0
+
+
+def test_a_run_killed_while_it_asked_opens_no_second_negotiation(journal, party, connector, offer, monkeypatch):
+    """The worker dies after the connector took the request and before its answer was written down."""
+    offer("one", "two")
+    negotiate = connector.negotiate
+
+    def killed(entry):
+        negotiate(entry)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connector, "negotiate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        request_contracts(journal, party, "run", LEGITIMATE)
+    monkeypatch.undo()
+    agree(journal, party, "run")
+    assert connector.calls.count(("negotiate", "one")) == 1
+    assert contract_counts(journal, "run") == {"agreements": 2, "refused": 0}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_token_that_is_no_longer_good_leads_to_a_new_transfer_under_the_same_agreement(
+    lake, journal, party, connector, offer, monkeypatch, status
+):
+    offer("one")
+    agree(journal, party, "run")
+    start_transfers(journal, party, "run")
+    settle_transfers(journal, party, "run")
+    old, fetch = journal.get("provider", "one").transfer_id, connector.fetch
+
+    def expired(transfer_id, *, maximum_bytes, path=""):
+        if transfer_id == old:
+            raise ServerRefused("GET", "http://provider/public", status, "token expired")
+        return fetch(transfer_id, maximum_bytes=maximum_bytes)
+
+    monkeypatch.setattr(connector, "fetch", expired)
+    assert pull(lake, journal, party, "run")["pulled"] == 1
+    assert connector.count("transfer") == 2
+    assert connector.count("negotiate") == 1
+    contract = journal.get("provider", "one")
+    assert contract.transfer_id == contract.started_id != old
+
+
+def test_a_provider_that_refuses_the_new_transfer_too_ends_the_agreement(
+    lake, journal, party, connector, offer, monkeypatch
+):
+    offer("one", "two")
+    refuse(monkeypatch, connector, "fetch", ServerRefused("GET", "http://provider/public", 403, "no"), "one")
+    assert play(lake, journal, party, "run")["failed"] == 1
+    assert journal.refused("provider") == {"a:one"}
+
+
+def test_a_new_transfer_that_does_not_start_is_given_up(lake, journal, party, connector, offer, monkeypatch):
+    offer("one", "two")
+    refuse(monkeypatch, connector, "fetch", ServerRefused("GET", "http://provider/public", 403, "no"), "one")
+    monkeypatch.setattr(fetching, "RENEWAL_SECONDS", 0.0)
+    transfer = connector.transfer
+
+    def stuck(agreement_id, counterparty):
+        transfer_id = transfer(agreement_id, counterparty)
+        if connector.count("transfer") > 2:
+            connector.transfers[transfer_id] = Transfer(transfer_id, TransferState.REQUESTED)
+        return transfer_id
+
+    monkeypatch.setattr(connector, "transfer", stuck)
+    assert play(lake, journal, party, "run")["failed"] == 1
+    assert "is REQUESTED" in journal.get("provider", "one").error
+
+
+def test_cancelling_ends_what_has_no_outcome_and_nothing_else(journal, party, connector, offer):
+    offer("one", "two")
+    connector.slow.add("two")
+    request_contracts(journal, party, "run", LEGITIMATE)
+    settle_negotiations(journal, party, "run")
+    assert cancel(journal, party, "run") == 1
+    assert [call for call in connector.calls if call[0].startswith("terminate")] == [
+        ("terminate negotiation", "n:two")
+    ]
+    assert journal.get("provider", "one").agreement_id == "a:one"
+    assert "cancelled" in journal.get("provider", "two").error
+    start_transfers(journal, party, "run")
+    assert cancel(journal, party, "run") == 1
+    assert connector.count("terminate") == 1
+    assert cancel(journal, party, "run") == 0
+
+
+@pytest.mark.parametrize(("once", "negotiations"), [(False, 1), (True, 2)])
+def test_an_agreement_that_one_transfer_uses_up_is_negotiated_anew(
+    lake, journal, party, connector, offer, once, negotiations
+):
+    connector.agreements_serve_once = once
+    offer("one")
+    for run in ("first", "second"):
+        assert play(lake, journal, party, run)["pulled"] == 1
+    assert connector.count("negotiate") == negotiations

@@ -70,7 +70,9 @@ def content_of(folder):
 
 def test_every_battery_gets_a_json_and_a_package_that_say_the_same(lake, master, process, january, base):
     process(january, *BATTERIES)
-    assert build(lake, master, january, base) == {"batteries": 3, "passports": 3}
+    counts = build(lake, master, january, base)
+    assert (counts["batteries"], counts["passports"], counts["incomplete"]) == (3, 3, 3)
+    assert 0 < counts["complete_percent"] < 100
     files = sorted(lake.current(TABLE, january).rglob("*.*"))
     assert [path.suffix for path in files].count(".json") == 3
     for path in (path for path in files if path.suffix == ".json"):
@@ -85,7 +87,7 @@ def test_a_second_build_gives_the_same_bytes(lake, master, process, january, bas
         build(lake, master, january, base)
         contents.append(content_of(lake.current(TABLE, january)))
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 7
+    assert len(contents[0]) == 8
 
 
 def test_several_processes_write_the_same_bytes_as_one(lake, master, process, january, base, monkeypatch):
@@ -95,9 +97,9 @@ def test_several_processes_write_the_same_bytes_as_one(lake, master, process, ja
 
     started = []
 
-    def together(staged, base_iri, workers, count, original=stage._write_in_processes):
+    def together(staged, lake, base_iri, workers, count, original=stage._write_in_processes):
         started.append((workers, count))
-        original(staged, base_iri, workers, count)
+        return original(staged, lake, base_iri, workers, count)
 
     monkeypatch.setattr(stage, "SMALL_FLEET", 2)
     monkeypatch.setattr(stage, "_write_in_processes", together)
@@ -118,7 +120,7 @@ def test_a_new_build_leaves_nothing_of_the_old_one(lake, master, process, januar
     build(lake, master, january, base)
     process(january, "BP-1")
     build(lake, master, january, base)
-    assert len(content_of(lake.current(TABLE, january))) == 3
+    assert len(content_of(lake.current(TABLE, january))) == 4
 
 
 def test_a_failing_build_keeps_the_former_passports_and_no_litter(lake, master, process, january, base):
@@ -156,7 +158,7 @@ def test_every_process_parses_only_its_own_subjects(lake, january, stage_subject
         return original(line)
 
     monkeypatch.setattr(stage.Subject, "model_validate_json", parse)
-    stage._write(lake.current(TABLE, january), base, 1, 2)
+    stage._write(lake.current(TABLE, january), lake, base, 1, 2)
     assert parsed == ["BP-2"]
 
 
@@ -189,3 +191,29 @@ def test_rejects_above_the_threshold_fail_and_lead_to_the_reasons(
 def test_rejects_of_a_window_that_was_not_processed_are_one_sentence(lake, january):
     with pytest.raises(InputError, match="has no processed files .*: run the process stage first"):
         check_rejects(lake, january, 20)
+
+
+def test_parts_that_were_written_apart_join_to_the_same_files(lake, master, process, january, base):
+    process(january, *BATTERIES)
+    build(lake, master, january, base)
+    alone = content_of(lake.current(TABLE, january))
+
+    def make(staged):
+        _, count = stage.stage_wanted(lake, master, january, base, set(BATTERIES), staged)
+        assert count == 3
+        found = list(subjects(lake, january))
+        made = [
+            stage.write_part(found[2:], lake, base, staged, "00000001"),
+            stage.write_part(found[:2], lake, base, staged, "00000000"),
+        ]
+        stage.join_parts(staged)
+        return stage.Made(sum(one.passports for one in made), made[0].tally + made[1].tally)
+
+    counts = stage.publish_passports(lake, january, make)
+    assert content_of(lake.current(TABLE, january)) == alone
+    assert counts["passports"] == counts["incomplete"] == 3
+
+
+def test_measured_batteries_are_counted_without_reading_them(lake, process, january):
+    process(january, *BATTERIES)
+    assert stage.count_measured(lake, january) == 3

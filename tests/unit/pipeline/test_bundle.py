@@ -284,7 +284,7 @@ def test_nothing_of_a_higher_tier_is_in_the_bytes_of_a_lower_bundle(chain_of, re
     for tier in Tier:
         text = make_bundle(view_of(passports[-1], tier), entries, tier).decode()
         for element in passports[-1].elements:
-            if not element.row.is_container and not is_visible(element.row.tier, tier):
+            if not element.row.is_container and not is_visible(element.tier, tier):
                 assert element.path not in text
         assert (report in text) is (tier is Tier.AUTHORITY)
         assert (status in text) is (tier is not Tier.PUBLIC)

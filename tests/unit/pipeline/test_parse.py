@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import math
 import os
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from battery_pilot import measurements
+from battery_pilot.electrochemistry.condition import Ratings
 from battery_pilot.pipeline.parse import CHUNK_ROWS, Known, latest_time, parse, rejected, schema
 
 ARRIVED = datetime(2026, 1, 31, tzinfo=UTC)
@@ -65,6 +65,26 @@ def test_an_accepted_file_gives_one_file_record_and_all_its_rows_with_the_batter
     assert {row["source_sha256"] for row in rows} == {first["source_sha256"]}
     assert [row["current_ampere"] for row in rows] == [1.5, 1.5, -1.5]
     assert [row["measured_at"] for row in rows] == [datetime(2026, 1, 10, 6, 0, s, tzinfo=UTC) for s in (0, 10, 20)]
+
+
+def test_a_check_up_is_a_record_with_its_pulses(tmp_path, january):
+    program = [(0.0, 4.2)] * 10 + [(-0.1, 4.19 - 0.00165 * row) for row in range(720)] + [(0.0, 3.1)] * 5
+    program += [(-1.0, 3.0), (0.0, 3.1), (-1.0, 3.0), (0.0, 3.1)]
+    seconds = [60 * row for row in range(735)] + [44041, 44100, 44101, 44160]
+    rows = "\n".join(f"{second},{volt},{ampere}" for second, (ampere, volt) in zip(seconds, program, strict=True))
+    path = tmp_path / "BP-0001.csv"
+    path.write_text(f"# started_at=2026-01-10T06:00:00Z\nTest Time / s,Voltage / V,Current / A\n{rows}\n")
+    ratings = {"BP-0001": Ratings(rated_capacity_ah=2, minimum_voltage_volt=3, maximum_voltage_volt=4.2)}
+    known = Known(KNOWN.batteries, ratings=ratings)
+    records = [row for batch in parse(path, ARRIVED, known, latest_time(january)) for row in batch.to_pylist()]
+    (check_up,) = [one for one in records if one["kind"] == "checkup"]
+    pulses = [one for one in records if one["kind"] == "pulse"]
+    assert check_up["discharge_test_ah"] == pytest.approx(1.2, rel=0.01)
+    assert (check_up["discharge_test_c_rate"], check_up["charge_test_ah"]) == (pytest.approx(0.05), None)
+    assert check_up["started_at"] == datetime(2026, 1, 10, 6, 9, tzinfo=UTC)
+    assert (check_up["pulse_count"], len(pulses)) == (2, 2)
+    assert [one["immediate_resistance_ohm"] for one in pulses] == pytest.approx([0.1, 0.1])
+    assert {one["battery_id"] for one in (check_up, *pulses)} == {"BP-0001"}
 
 
 def test_the_battery_that_the_file_states_stands_on_every_row(parsed):
@@ -134,12 +154,12 @@ def test_a_file_that_vanished_is_one_record_with_the_reason(tmp_path, january):
 
 
 def test_a_file_that_may_not_be_read_is_one_record_with_the_reason(tmp_path, january, monkeypatch):
-    def refuse(path):
+    def refuse(path, flags):
         raise PermissionError(13, "Permission denied", str(path))
 
     path = tmp_path / "BP-0001.csv"
     path.write_text(LOG)
-    monkeypatch.setattr(io, "FileIO", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert "Permission denied" in only_reject(records_of(path, january))
 
 

@@ -1,34 +1,46 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime
-from unittest.mock import create_autospec
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from battery_pilot.errors import InputError, ServerUnavailable
+from battery_pilot.errors import InputError, PassportError, ServerUnavailable
 from battery_pilot.lake import Lake
-from battery_pilot.passport.aas import shell_dict
 from battery_pilot.passport.history import SqliteHistory
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
+from battery_pilot.passport.shell import shell_dict
+from battery_pilot.passport.signature import read_keys, read_signer
 from battery_pilot.pipeline import release
 from battery_pilot.pipeline.bundle import read_bundle
+from battery_pilot.pipeline.fleets import INDEX, Granularity, read_members, read_shards
 from battery_pilot.pipeline.parties import ConnectorParty
 from battery_pilot.pipeline.release import outbox, publish, push, record_versions
 from battery_pilot.pipeline.subjects import passports
-from battery_pilot.services.aas_server import AasServer
+from battery_pilot.services.connectors.policies import Demands, constraints_of
+from tests.servers.memory_aas import MemoryAas, silent
 
 LEGITIMATE = Tier.LEGITIMATE_INTEREST
 JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
+FOR_AGENCY = Demands(recipients=("agency",))
 FEBRUARY_20 = datetime(2026, 2, 20, tzinfo=UTC)
 CAPACITY = "ProductCondition.RemainingCapacity.RemainingCapacityValue"
 
 
 @pytest.fixture
-def server():
-    return create_autospec(AasServer, instance=True)
+def memory():
+    return MemoryAas()
+
+
+@pytest.fixture
+def server(memory):
+    return memory.client()
 
 
 @pytest.fixture
@@ -38,12 +50,8 @@ def two_months(lake, january, february, stage_subjects, subject_of):
     stage_subjects(lake, february, subject_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
 
 
-def pushed_shells(server):
-    return [shell["id"] for call in server.upsert_all.call_args_list for shell in call.kwargs["shells"]]
-
-
 def published(**counts):
-    return {"offers": 0, "kept_newer": 0, "not_current": 0, "withdrawn": 0} | counts
+    return {"offers": 0, "kept_newer": 0, "not_current": 0, "closed": 0, "withdrawn": 0} | counts
 
 
 def files_of(lake):
@@ -54,46 +62,64 @@ def files_of(lake):
     }
 
 
-def test_a_window_is_pushed_with_its_shells_and_each_submodel_once(lake, january, two_months, server, history, base):
-    assert push(lake, january, server, history, base) == {"pushed": 2, "kept_newer": 0}
-    (call,) = server.upsert_all.call_args_list
-    assert call.kwargs["shells"] == [shell_dict(passport) for passport in passports(lake, january, base)]
-    ids = [submodel["id"] for submodel in call.kwargs["submodels"]]
-    referenced = {
+def test_a_window_is_pushed_with_its_shells_and_each_submodel_once(
+    lake, january, two_months, memory, server, history, base
+):
+    assert push(lake, january, server, history, base) == {"pushed": 2, "unchanged": 0, "kept_newer": 0}
+    assert list(memory.documents["shells"].values()) == [
+        shell_dict(passport) for passport in passports(lake, january, base)
+    ]
+    shells, submodels, concepts = (set(documents) for documents in memory.documents.values())
+    assert submodels == {
         key["value"]
-        for shell in call.kwargs["shells"]
+        for shell in memory.documents["shells"].values()
         for reference in shell["submodels"]
         for key in reference["keys"]
     }
-    assert len(ids) == len(set(ids))
-    assert set(ids) == referenced
-    concepts = [one["id"] for one in call.kwargs["concept_descriptions"]]
-    assert len(concepts) == len(set(concepts))
+    posts = [path for method, path in memory.asked if method == "POST"]
+    assert len(posts) == len(shells) + len(submodels) + len(concepts)
+
+
+def test_a_window_that_is_pushed_again_writes_nothing(lake, january, two_months, memory, server, history, base):
+    push(lake, january, server, history, base)
+    memory.asked.clear()
+    assert push(lake, january, server, history, base) == {"pushed": 0, "unchanged": 2, "kept_newer": 0}
+    assert memory.writes() == {}
+
+
+def test_a_state_that_was_pushed_but_never_recorded_is_not_replaced_by_an_older_one(
+    lake, january, february, two_months, server, history, base
+):
+    push(lake, february, server, history, base)
+    assert push(lake, january, server, history, base) == {"pushed": 1, "unchanged": 0, "kept_newer": 1}
 
 
 def test_a_battery_whose_history_holds_a_newer_state_is_not_pushed(
-    lake, january, february, two_months, server, history, base
+    lake, january, february, two_months, memory, server, history, base
 ):
     record_versions(lake, february, history, base, "february")
-    assert push(lake, january, server, history, base) == {"pushed": 1, "kept_newer": 1}
+    assert push(lake, january, server, history, base) == {"pushed": 1, "unchanged": 0, "kept_newer": 1}
     (newer, older) = passports(lake, january, base)
     assert (newer.battery_id, older.battery_id) == ("BP-1", "BP-2")
-    assert pushed_shells(server) == [older.identifiers.shell]
+    assert list(memory.documents["shells"]) == [older.identifiers.shell]
 
 
 def test_the_state_that_the_history_holds_is_pushed_again(lake, january, two_months, server, history, base):
     record_versions(lake, january, history, base, "first")
-    assert push(lake, january, server, history, base) == {"pushed": 2, "kept_newer": 0}
+    assert push(lake, january, server, history, base) == {"pushed": 2, "unchanged": 0, "kept_newer": 0}
 
 
-def test_a_fleet_is_pushed_in_chunks(lake, january, two_months, server, history, base, monkeypatch):
+def test_a_fleet_is_pushed_in_chunks(lake, january, two_months, memory, server, history, base, monkeypatch):
     monkeypatch.setattr(release, "CHUNK", 1)
     assert push(lake, january, server, history, base)["pushed"] == 2
-    assert server.upsert_all.call_count == 2
+    assert len(memory.documents["shells"]) == 2
 
 
-def test_a_server_that_does_not_answer_fails_the_push(lake, january, two_months, server, history, base):
-    server.upsert_all.side_effect = ServerUnavailable("PUT", "http://aas/shells", None, "timeout")
+def test_a_server_that_does_not_answer_fails_the_push(lake, january, two_months, memory, server, history, base):
+    def fault(method, path, done):
+        raise silent(method, path)
+
+    memory.fault = fault
     with pytest.raises(ServerUnavailable):
         push(lake, january, server, history, base)
 
@@ -129,9 +155,9 @@ def test_a_window_that_knows_less_of_the_same_state_is_neither_pushed_nor_publis
 ):
     for window in (january, february):
         record_versions(lake, window, history, base, "run")
-    assert push(lake, january, server, history, base) == {"pushed": 0, "kept_newer": 1}
+    assert push(lake, january, server, history, base) == {"pushed": 0, "unchanged": 0, "kept_newer": 1}
     assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(kept_newer=1)
-    assert push(lake, february, server, history, base) == {"pushed": 1, "kept_newer": 0}
+    assert push(lake, february, server, history, base) == {"pushed": 1, "unchanged": 0, "kept_newer": 0}
     assert publish(lake, february, history, party, base, [LEGITIMATE]) == published(offers=1)
     (data,) = files_of(lake).values()
     assert read_bundle(data).passport.values[CAPACITY] == 4.4
@@ -280,10 +306,140 @@ def test_the_outbox_never_holds_a_value_above_its_tier(
     secret = subject.model_copy(update={"item": subject.item.model_copy(update={"test_report_ids": (report,)})})
     stage_subjects(lake, january, secret)
     record_versions(lake, january, history, base, "run")
-    publish(lake, january, history, party, base, tiers)
+    publish(lake, january, history, party, base, tiers, demands=FOR_AGENCY)
     files = files_of(lake)
     assert {name.partition("/")[0] for name in files} == {tier.value for tier in tiers}
     for name, data in files.items():
         tier = Tier(name.partition("/")[0])
         assert (report.encode() in data) is is_visible(Tier.AUTHORITY, tier)
         assert (b"0.0271" in data) is is_visible(LEGITIMATE, tier)
+
+
+@pytest.fixture
+def signer():
+    key = Ed25519PrivateKey.generate()
+    return read_signer(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def test_signed_bundles_are_verified_with_the_key_set_of_the_outbox(
+    lake, january, two_months, history, party, base, signer
+):
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, list(Tier), signer=signer, demands=FOR_AGENCY)
+    files = files_of(lake)
+    keys = read_keys(files.pop("jwks.json"))
+    assert len(files) == 6
+    for data in files.values():
+        assert read_bundle(data, keys).signed_at <= datetime.now(UTC)
+        assert read_bundle(data).signed_at is None
+
+
+def test_a_bundle_whose_newest_versions_were_withheld_is_refused(
+    lake, january, february, two_months, history, party, base, signer
+):
+    """What nobody could see before: the provider takes versions away again, and all that is left fits together."""
+    record_versions(lake, january, history, base, "january")
+    publish(lake, january, history, party, base, [LEGITIMATE], signer=signer)
+    (path,) = (path for path in outbox(lake).rglob("BP-1.json"))
+    old = json.loads(path.read_bytes())
+    record_versions(lake, february, history, base, "february")
+    publish(lake, february, history, party, base, [LEGITIMATE], signer=signer)
+    keys = read_keys((outbox(lake) / "jwks.json").read_bytes())
+    signature = json.loads(path.read_bytes())["signature"]
+    with pytest.raises(PassportError, match="version 2 was signed on .* entries were withheld"):
+        read_bundle(json.dumps({**old, "signature": signature}).encode(), keys)
+    del old["signature"]
+    assert read_bundle(json.dumps(old).encode()).entries[-1].version == 1
+    with pytest.raises(PassportError, match="carries no signature"):
+        read_bundle(json.dumps(old).encode(), keys)
+
+
+def test_former_keys_stay_in_the_key_set(lake, january, two_months, history, party, base, signer):
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [LEGITIMATE], signer=signer)
+    signed_before = next(outbox(lake).rglob("BP-1.json")).read_bytes()
+    key = Ed25519PrivateKey.generate()
+    other = read_signer(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    for _ in range(2):
+        publish(lake, january, history, party, base, [LEGITIMATE], signer=other)
+    keys = read_keys((outbox(lake) / "jwks.json").read_bytes())
+    assert set(keys) == {signer.key_id, other.key_id}
+    read_bundle(signed_before, keys)
+
+
+def test_offers_carry_the_policy_of_their_tier(lake, january, two_months, history, party, connector, base):
+    record_versions(lake, january, history, base, "run")
+    demands = Demands(recipients=("agency",), roles=("recycler",), valid_days=30)
+    publish(lake, january, history, party, base, list(Tier), demands=demands)
+    for offer in connector.offers.values():
+        assert offer.constraints == constraints_of(offer.tier, demands)
+    assert {offer.tier for offer in connector.offers.values()} == set(Tier)
+
+
+def test_policy_that_cannot_be_is_refused_before_anything_is_released(
+    lake, january, two_months, history, party, connector, base
+):
+    record_versions(lake, january, history, base, "run")
+    with pytest.raises(InputError, match="named participants only"):
+        publish(lake, january, history, party, base, [LEGITIMATE, Tier.AUTHORITY])
+    assert connector.offers == {}
+    assert files_of(lake) == {}
+
+
+def fleet_paths(lake, tier=LEGITIMATE):
+    """What a consumer finds by the index of a fleet."""
+    folder = outbox(lake) / tier
+    shards = read_shards((folder / INDEX).read_bytes())
+    found = {}
+    for shard, digest in shards.items():
+        data = (folder / shard / INDEX).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+        found |= {member.battery_id: member for member in read_members(data)}
+    return found
+
+
+def test_a_fleet_is_one_offer_with_an_index_of_its_batteries(
+    lake, january, two_months, history, party, connector, base
+):
+    record_versions(lake, january, history, base, "run")
+    counts = publish(lake, january, history, party, base, [LEGITIMATE], granularity=Granularity.FLEET)
+    assert counts == published(offers=1)
+    (offer,) = connector.offers.values()
+    assert (offer.is_folder, offer.properties["granularity"]) == (True, "fleet")
+    members = fleet_paths(lake)
+    assert set(members) == {"BP-1", "BP-2"}
+    for member in members.values():
+        assert read_bundle((outbox(lake) / LEGITIMATE / member.path).read_bytes())
+
+
+def test_index_changes_only_where_a_passport_did(
+    lake, january, february, two_months, history, party, connector, base, signer
+):
+    def release(window):
+        record_versions(lake, window, history, base, "run")
+        publish(lake, window, history, party, base, [LEGITIMATE], signer=signer, granularity=Granularity.FLEET)
+        return fleet_paths(lake)
+
+    first, again, later = release(january), release(january), release(february)
+    assert first == again
+    assert later["BP-2"] == first["BP-2"]
+    assert later["BP-1"].version != first["BP-1"].version
+
+
+def test_another_granularity_takes_the_former_offers_back(lake, january, two_months, history, party, connector, base):
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [LEGITIMATE])
+    fleet = publish(lake, january, history, party, base, [LEGITIMATE], granularity=Granularity.FLEET)
+    assert fleet == published(offers=1, withdrawn=2)
+    assert set(connector.offers) == {"passports:legitimate_interest"}
+    assert publish(lake, january, history, party, base, [LEGITIMATE]) == published(offers=2, withdrawn=1)
+    assert "passports:legitimate_interest" not in connector.offers
+
+
+def test_fleet_of_a_tier_that_is_not_wanted_any_more_is_taken_back(
+    lake, january, two_months, history, party, connector, base
+):
+    record_versions(lake, january, history, base, "run")
+    publish(lake, january, history, party, base, [LEGITIMATE], granularity=Granularity.FLEET)
+    publish(lake, january, history, party, base, [Tier.PUBLIC], granularity=Granularity.FLEET)
+    assert set(connector.offers) == {"passports:public"}

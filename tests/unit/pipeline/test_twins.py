@@ -8,23 +8,24 @@ from unittest.mock import create_autospec
 import pyarrow.parquet as pq
 import pytest
 
-from battery_pilot.errors import NotFound, PassportError, ServerRefused
+from battery_pilot.errors import PassportError, ServerRefused
 from battery_pilot.lake import read_lines, write_bytes, write_lines
 from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.history import SqliteHistory, record
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.reading import read_passport
-from battery_pilot.pipeline.acquire import journal_of, pulled_file
+from battery_pilot.pipeline.acquire import journal_of
 from battery_pilot.pipeline.bundle import make_bundle
 from battery_pilot.pipeline.contracts import Contract
-from battery_pilot.pipeline.entities import battery_entity
+from battery_pilot.pipeline.entities import battery_entity, model_entity
 from battery_pilot.pipeline.health_history import history_folder
 from battery_pilot.pipeline.owners import Owners
+from battery_pilot.pipeline.pulled import pulled_file
 from battery_pilot.pipeline.release import publish, record_versions
 from battery_pilot.pipeline.twins import sync_entities, update_twins, verified, verify, write_back
-from battery_pilot.services.aas_server import AasServer
-from battery_pilot.services.orion import Orion
+from battery_pilot.services.orion import EntityRefused, Orion
+from tests.servers.memory_aas import MemoryAas
 
 TIER = Tier.LEGITIMATE_INTEREST
 JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
@@ -37,28 +38,19 @@ def journal(lake):
 
 
 @pytest.fixture
-def server():
-    """An AAS server that keeps the shells that it is given."""
-    double = create_autospec(AasServer, instance=True)
-    double.kept = {}
+def memory():
+    return MemoryAas()
 
-    def get_shell(shell_id):
-        if shell_id not in double.kept:
-            raise NotFound("GET", "http://aasx/shells", 404, "unknown")
-        return double.kept[shell_id]
 
-    def upsert_all(shells, submodels, concept_descriptions):
-        double.kept |= {shell["id"]: shell for shell in shells}
-
-    double.get_shell.side_effect = get_shell
-    double.upsert_all.side_effect = upsert_all
-    return double
+@pytest.fixture
+def server(memory):
+    return memory.client()
 
 
 @pytest.fixture
 def broker():
-    """Orion that only counts what it is given, as the real one does."""
-    double = create_autospec(Orion, instance=True)
+    """Orion that keeps what it is given."""
+    double = create_autospec(Orion, instance=True, place="http://orion battery /dbp")
     double.sent = []
 
     def upsert(entities, *, refused=None):
@@ -67,6 +59,10 @@ def broker():
         return len(found)
 
     double.upsert.side_effect = upsert
+    double.count.side_effect = lambda entity_type: sum(one["type"] == entity_type for one in double.sent)
+    double.read.side_effect = lambda entities: {
+        one["id"]: one for one in double.sent if one["id"] in {wanted["id"] for wanted in entities}
+    }
     return double
 
 
@@ -144,13 +140,13 @@ def test_a_battery_that_is_offered_twice_counts_once(lake, journal, pulled, bund
     assert reject == {"file": "asset-2", "reason": "bundle of battery BP-1: asset-1 is of the same battery"}
 
 
-def test_nothing_that_was_rejected_before_is_used_later(lake, journal, pulled, bundle_of, server, broker):
+def test_nothing_that_was_rejected_before_is_used_later(lake, journal, pulled, bundle_of, memory, server, broker):
     pulled("run", "BP-1", b"garbage")
     verify(lake, journal, "run", TIER)
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     assert update_twins(lake, journal, "run", server) == {"updated": 0, "unchanged": 0, "kept_newer": 0}
-    assert sync_entities(lake, journal, "run", broker) == {"entities": 0}
-    server.upsert_all.assert_not_called()
+    assert sync_entities(lake, journal, "run", broker) == {"entities": 0, "written": 0}
+    assert memory.asked == []
 
 
 def test_a_run_that_pulled_nothing_verifies_nothing(lake, journal):
@@ -158,34 +154,31 @@ def test_a_run_that_pulled_nothing_verifies_nothing(lake, journal):
     assert (counts["verified"], counts["rejected"], counts["states"]) == (0, 0, 0)
 
 
-def test_twins_are_brought_to_the_state_of_the_passports(lake, journal, pulled, bundle_of, server):
+def test_twins_are_brought_to_the_state_of_the_passports(lake, journal, pulled, bundle_of, memory, server):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     verify(lake, journal, "run", TIER)
     assert update_twins(lake, journal, "run", server) == {"updated": 1, "unchanged": 0, "kept_newer": 0}
     (passport,) = verified(lake, journal, "run")
-    server.upsert_all.assert_called_once_with(
-        shells=[passport.shell],
-        submodels=passport.submodels,
-        concept_descriptions=passport.concept_descriptions,
-    )
+    sent = (passport.shell, *passport.submodels, *passport.concept_descriptions)
+    assert memory.all() == {one["id"]: one for one in sent}
     (twin,) = journal.twins().values()
     assert (twin.battery_id, twin.as_of, twin.sha256) == ("BP-1", JANUARY_20.isoformat(), passport.sha256)
     assert update_twins(lake, journal, "run", server) == {"updated": 0, "unchanged": 1, "kept_newer": 0}
 
 
-def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundle_of, server, broker):
+def test_an_older_state_never_replaces_a_newer_twin(lake, journal, pulled, bundle_of, memory, server, broker):
     older = bundle_of("BP-1", JANUARY_20)
     pulled("new", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
     verify(lake, journal, "new", TIER)
     update_twins(lake, journal, "new", server)
     shown = journal.twins()
-    server.reset_mock()
+    memory.asked.clear()
 
     pulled("late", "BP-1", older)
     verify(lake, journal, "late", TIER)
     assert update_twins(lake, journal, "late", server) == {"updated": 0, "unchanged": 0, "kept_newer": 1}
-    assert sync_entities(lake, journal, "late", broker) == {"entities": 0}
-    server.upsert_all.assert_not_called()
+    assert sync_entities(lake, journal, "late", broker) == {"entities": 0, "written": 0}
+    assert memory.asked == []
     assert journal.twins() == shown
 
 
@@ -198,10 +191,14 @@ def test_a_correction_of_the_same_point_in_time_replaces_the_twin(lake, journal,
     assert update_twins(lake, journal, "second", server)["updated"] == 1
 
 
-def test_a_twin_is_noted_only_after_the_server_has_it(lake, journal, pulled, bundle_of, server):
+def test_a_twin_is_noted_only_after_the_server_has_it(lake, journal, pulled, bundle_of, memory, server):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     verify(lake, journal, "run", TIER)
-    server.upsert_all.side_effect = KeyboardInterrupt
+
+    def interrupt(method, path, done):
+        raise KeyboardInterrupt
+
+    memory.fault = interrupt
     with pytest.raises(KeyboardInterrupt):
         update_twins(lake, journal, "run", server)
     assert [twin.as_of for twin in journal.twins().values()] == [None]
@@ -211,13 +208,15 @@ def test_the_broker_gets_the_entities_of_the_twins(lake, journal, pulled, bundle
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     verify(lake, journal, "run", TIER)
     update_twins(lake, journal, "run", server)
-    assert sync_entities(lake, journal, "run", broker) == {"entities": 1}
+    assert sync_entities(lake, journal, "run", broker) == {"entities": 1, "written": 2}
     (passport,) = verified(lake, journal, "run")
-    assert broker.sent == [battery_entity(passport)]
+    assert broker.sent == [battery_entity(passport), model_entity(passport)]
+    assert sync_entities(lake, journal, "run", broker) == {"entities": 1, "written": 0}
+    assert len(broker.sent) == 2
 
 
 def test_predictions_are_added_to_twin_and_entity_of_their_battery(
-    lake, journal, pulled, bundle_of, server, broker, tmp_path
+    lake, journal, pulled, bundle_of, memory, server, broker, tmp_path
 ):
     pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
     pulled("run", "BP-2", bundle_of("BP-2", JANUARY_20))
@@ -234,15 +233,41 @@ def test_predictions_are_added_to_twin_and_entity_of_their_battery(
     write_lines(
         tmp_path / "predictions.jsonl", [{"battery_id": name, **prediction} for name in ("BP-1", "BP-unknown")]
     )
+    update_twins(lake, journal, "run", server)
     assert write_back(lake, journal, "run", tmp_path / "predictions.jsonl", server, broker) == {"predictions": 1}
-    (shell_id, submodel_id), _ = server.add_submodel_reference.call_args
-    (submodel,) = server.put_submodel.call_args.args
+    shell_id = next(one.shell["id"] for one in verified(lake, journal, "run") if one.battery_id == "BP-1")
+    submodel_id = memory.documents["shells"][shell_id]["submodels"][-1]["keys"][-1]["value"]
+    submodel = memory.documents["submodels"][submodel_id]
     assert submodel["id"] == submodel_id
     assert submodel["idShort"] == "BatteryPilotPredictions"
-    assert shell_id == next(one.shell["id"] for one in verified(lake, journal, "run") if one.battery_id == "BP-1")
     (entity,) = broker.sent
     assert entity["predicted__state_of_health_percent"]["value"] == 88.0
     assert entity["predicted__state_of_health_percent__modelVersion"]["value"] == "abc123"
+
+
+def test_several_predictions_of_a_battery_are_one_submodel_and_one_entity(
+    lake, journal, pulled, bundle_of, memory, server, broker, tmp_path
+):
+    pulled("run", "BP-1", bundle_of("BP-1", JANUARY_20))
+    verify(lake, journal, "run", TIER)
+    both = {"state_of_health_percent": 88.0, "remaining_useful_life_cycles": 640.0}
+    write_lines(
+        tmp_path / "predictions.jsonl",
+        [
+            {"battery_id": "BP-1", "metric": metric, "value": value, "lower": value - 5, "upper": value + 5,
+             "for_time": "2026-02-19T00:00:00+00:00", "model_version": f"model of {metric}"}
+            for metric, value in both.items()
+        ],
+    )  # fmt: skip
+    update_twins(lake, journal, "run", server)
+    assert write_back(lake, journal, "run", tmp_path / "predictions.jsonl", server, broker) == {"predictions": 1}
+    submodel = list(memory.documents["submodels"].values())[-1]
+    (listed,) = submodel["submodelElements"]
+    assert len(listed["value"]) == 2
+    (entity,) = broker.sent
+    for metric, value in both.items():
+        assert entity[f"predicted__{metric}"]["value"] == value
+        assert entity[f"predicted__{metric}__modelVersion"]["value"] == f"model of {metric}"
 
 
 def test_what_a_provider_releases_a_consumer_verifies(
@@ -262,12 +287,12 @@ def rejects(counts):
 
 
 @pytest.fixture
-def shown(lake, journal, pulled, bundle_of, server):
+def shown(lake, journal, pulled, bundle_of, memory, server):
     """A victim's twin, verified and on the server."""
     pulled("before", "BP-1", bundle_of("BP-1", JANUARY_20))
     verify(lake, journal, "before", TIER)
     update_twins(lake, journal, "before", server)
-    (shell,) = server.kept.values()
+    (shell,) = memory.documents["shells"].values()
     return shell
 
 
@@ -340,7 +365,7 @@ def test_what_several_batteries_share_changes_only_by_the_hand_that_brought_it(j
 
 
 def test_a_stolen_shell_goes_to_quarantine_and_the_twin_stays(
-    lake, journal, pulled, shown, server, subject_of, item_of, base, tmp_path
+    lake, journal, pulled, shown, memory, server, subject_of, item_of, base, tmp_path
 ):
     subject = subject_of("Evil", JANUARY_20)
     item = item_of("Evil", serial_number="SN-BP-1")
@@ -353,7 +378,7 @@ def test_a_stolen_shell_goes_to_quarantine_and_the_twin_stays(
     assert (counts["verified"], counts["rejected"], counts["states"]) == (0, 1, 0)
     assert "is that of battery BP-1 from provider" in rejects(counts)[0]
     update_twins(lake, journal, "run", server)
-    assert server.kept == {shown["id"]: shown}
+    assert memory.documents["shells"] == {shown["id"]: shown}
 
 
 def test_a_bundle_of_another_tier_than_the_one_asked_for_is_rejected(lake, journal, pulled, bundle_of):
@@ -376,51 +401,56 @@ def test_a_bundle_that_has_changed_since_it_was_verified_is_left_out(lake, journ
     assert "has changed since it was verified" in caplog.text
 
 
-def test_a_twin_that_shows_the_state_already_is_not_written_again(lake, journal, shown, server):
-    server.upsert_all.reset_mock()
+def test_a_twin_that_shows_the_state_already_is_not_written_again(lake, journal, shown, memory, server):
+    memory.asked.clear()
     assert update_twins(lake, journal, "before", server)["unchanged"] == 1
-    server.upsert_all.assert_not_called()
+    assert memory.writes() == {}
 
 
-def test_a_twin_that_the_server_has_lost_is_written_again(lake, journal, shown, server):
-    server.kept.clear()
-    assert update_twins(lake, journal, "before", server)["unchanged"] == 1
-    assert server.kept == {shown["id"]: shown}
+def test_a_twin_that_the_server_has_lost_is_written_again(lake, journal, shown, memory, server):
+    memory.documents["shells"].clear()
+    assert update_twins(lake, journal, "before", server)["updated"] == 1
+    assert memory.documents["shells"] == {shown["id"]: shown}
 
 
-def test_a_changed_twin_keeps_the_references_that_were_added_to_it(lake, journal, pulled, bundle_of, shown, server):
+def test_a_changed_twin_keeps_the_references_that_were_added_to_it(
+    lake, journal, pulled, bundle_of, shown, memory, server
+):
     reference = {"type": "ModelReference", "keys": [{"type": "Submodel", "value": f"{SN}BP-1/sm/predictions"}]}
-    server.kept[shown["id"]] = {**shown, "submodels": [*shown["submodels"], reference]}
+    memory.documents["shells"][shown["id"]] = {**shown, "submodels": [*shown["submodels"], reference]}
     pulled("run", "BP-1", bundle_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
     verify(lake, journal, "run", TIER)
     assert update_twins(lake, journal, "run", server)["updated"] == 1
-    assert server.kept[shown["id"]]["submodels"] == [*shown["submodels"], reference]
+    assert memory.documents["shells"][shown["id"]]["submodels"] == [*shown["submodels"], reference]
 
 
-def test_what_several_batteries_share_is_written_once_a_run(lake, journal, pulled, bundle_of, server):
+def test_what_several_batteries_share_is_written_once(lake, journal, pulled, bundle_of, memory, server):
     for battery_id in ("BP-1", "BP-2"):
         pulled("run", battery_id, bundle_of(battery_id, JANUARY_20))
     verify(lake, journal, "run", TIER)
     update_twins(lake, journal, "run", server)
-    first, second = (call.kwargs for call in server.upsert_all.call_args_list)
-    assert first["concept_descriptions"]
-    assert second["concept_descriptions"] == []
-    names = [{one["idShort"] for one in kwargs["submodels"]} for kwargs in (first, second)]
-    assert names[0] - names[1] == {"TechnicalData"}
+    posts = [path for method, path in memory.asked if method == "POST"]
+    assert memory.documents["concept-descriptions"]
+    assert len(posts) == len(memory.all())
+    names = [one["idShort"] for one in memory.documents["submodels"].values()]
+    assert names.count("TechnicalData") == 1
 
 
 def test_an_entity_that_the_broker_refuses_is_left_out_and_counted(lake, journal, shown, broker):
     def upsert(entities, *, refused):
-        refused.append(ServerRefused("POST", "http://orion", 413, "too large"))
-        return len(list(entities))
+        first, *others = entities
+        refused.append(EntityRefused(ServerRefused("POST", "http://orion", 413, "too large"), first["id"]))
+        broker.sent += others
+        return len(others)
 
     broker.upsert.side_effect = upsert
-    assert sync_entities(lake, journal, "before", broker) == {"entities": 1, "left_out": 1}
+    assert sync_entities(lake, journal, "before", broker) == {"entities": 1, "written": 1, "left_out": 1}
+    broker.upsert.side_effect = lambda entities, *, refused: len(list(entities))
+    assert sync_entities(lake, journal, "before", broker) == {"entities": 1, "written": 1}
 
 
 def test_a_broker_that_refuses_everything_is_an_error(lake, journal, shown, broker):
-    broker.upsert.side_effect = lambda entities, *, refused: (
-        refused.append(ServerRefused("POST", "http://orion", 400, "bad tenant")) or 0
-    )
+    refusal = EntityRefused(ServerRefused("POST", "http://orion", 400, "bad tenant"), "x")
+    broker.upsert.side_effect = lambda entities, *, refused: refused.append(refusal) or 0
     with pytest.raises(ServerRefused, match="bad tenant"):
         sync_entities(lake, journal, "before", broker)

@@ -10,9 +10,10 @@ from battery_pilot.services import history_mongo
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.connectors import edc
 from battery_pilot.services.connectors.edc import EdcConnector
+from battery_pilot.services.connectors.exchanges import ExchangeJournal
 from battery_pilot.services.orion import Orion
 from battery_pilot_airflow import hooks
-from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, OrionHook, history_store
+from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, OrionHook, history_signer, history_store
 from battery_pilot_airflow.links import AasServerLink, ConnectorLink
 from battery_pilot_airflow.operators import consume, provide
 
@@ -91,6 +92,32 @@ def test_the_context_broker_client_gets_tenant_and_path(connection, built):
     assert calls == [(("http://orion:1026",), {"service": "dbp", "service_path": "/b", "auth": ("u", SECRET)})]
 
 
+def test_the_way_through_the_agent_needs_its_addresses(connection):
+    connection("orion", host="http://orion:1026", extra={"service": "dbp"})
+    with pytest.raises(InputError, match="lacks agent_url, agent_south_url, agent_key"):
+        OrionHook("orion").broker("agent")
+
+
+def test_the_agent_gets_tenant_and_path_of_the_broker(connection, built):
+    from battery_pilot.services import aas_agent
+
+    calls = built(aas_agent, "AasAgent")
+    extra = {"service": "dbp", "service_path": "/b", "agent_url": "http://a:4041", "agent_south_url": "http://a:7896"}
+    connection("orion", host="http://orion:1026", extra={**extra, "agent_key": "k"})
+    broker = OrionHook("orion").broker("agent")
+    (((orion, *addresses), options),) = calls
+    assert addresses == ["http://a:4041", "http://a:7896"]
+    assert options == {"api_key": "k", "service": "dbp", "service_path": "/b"}
+    assert broker.place == orion.place
+    assert broker.place == OrionHook("orion").broker("direct").place
+
+
+def test_a_way_that_does_not_exist_is_refused(connection):
+    connection("orion", host="http://orion:1026")
+    with pytest.raises(InputError, match="expected 'direct' or 'agent'"):
+        OrionHook("orion").broker("sideways")
+
+
 def test_a_context_broker_without_extra_means_the_default_tenant(connection, built):
     from battery_pilot.services import orion
 
@@ -105,6 +132,7 @@ def test_the_connector_gets_key_and_parties(connection, built):
     connection("edc", **CONNECTOR)
     party = ConnectorHook("edc").get_conn()
     assert isinstance(party.connector, EdcConnector)
+    assert isinstance(calls[0][1].pop("journal"), ExchangeJournal)
     assert calls == [
         (
             ("http://edc:8081/management",),
@@ -142,7 +170,9 @@ def test_a_connector_without_participant_id_is_refused(connection):
 
 def test_a_connector_of_an_unknown_kind_is_refused(connection):
     connection("edc", host="http://edc", extra={"kind": "fax", "participant_id": "me"})
-    with pytest.raises(InputError, match="^connection edc: kind 'fax' is not known, expected 'edc'$"):
+    with pytest.raises(
+        InputError, match="^connection edc: kind 'fax' is not known, expected one of edc, true-dsp, true-ids$"
+    ):
         ConnectorHook("edc").get_conn()
 
 
@@ -198,6 +228,26 @@ def test_a_configured_mongodb_keeps_the_history(connection, monkeypatch, schema,
     ((uri, name),) = built
     assert uri.startswith("mongodb://u:p%40ss@mongo:27017")
     assert name == database
+
+
+SIGNING_KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+"""  # of RFC 8037, appendix A.1
+
+
+def test_histories_are_signed_with_the_key_of_a_connection_or_of_a_file(connection, monkeypatch, tmp_path, caplog):
+    assert history_signer() is None
+    (tmp_path / "key.pem").write_text(SIGNING_KEY)
+    monkeypatch.setenv("BATTERY_PILOT_SIGNING_KEY_FILE", str(tmp_path / "key.pem"))
+    from_file = history_signer()
+    monkeypatch.setenv("BATTERY_PILOT_SIGNING_CONNECTION", "signing")
+    connection("signing", password=SIGNING_KEY)
+    assert history_signer().key_id == from_file.key_id
+    connection("signing", password="geheim")
+    with pytest.raises(InputError, match="no unencrypted Ed25519 key") as caught:
+        history_signer()
+    assert "geheim" not in caplog.text + str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,15 @@ from battery_pilot.pipeline.contracts import Contract
 from battery_pilot.pipeline.parties import ConnectorParty
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.connectors.edc import EdcConnector
-from battery_pilot.services.connectors.model import CatalogueEntry, Counterparty, Transfer, TransferState
+from battery_pilot.services.connectors.model import Agreement, CatalogueEntry, Counterparty, Transfer, TransferState
+from battery_pilot.services.connectors.policies import Demands
 from battery_pilot.services.orion import Orion
 from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, OrionHook
 from battery_pilot_airflow.operators.consume import (
+    ApplyFieldValuesOperator,
     NegotiateContractsOperator,
     PullPassportsOperator,
+    SubscribeContextBrokerOperator,
     SyncContextBrokerOperator,
     UpdateTwinsOperator,
     VerifyPassportsOperator,
@@ -37,6 +40,7 @@ from battery_pilot_airflow.operators.provide import (
     PushPassportsOperator,
     RecordHistoryOperator,
 )
+from battery_pilot_airflow.operators.spark import SparkJobOperator
 from battery_pilot_airflow.operators.train import CollectHistoryOperator
 from battery_pilot_airflow.triggers.connector import ContractsTrigger
 
@@ -76,7 +80,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def broker(monkeypatch):
-    double = create_autospec(Orion, instance=True)
+    double = create_autospec(Orion, instance=True, place="http://orion battery /dbp")
     monkeypatch.setattr(OrionHook, "get_conn", lambda self: double if self.conn_id == "orion" else None)
     return double
 
@@ -129,6 +133,7 @@ def test_build_checks_the_rejects_first_and_returns_all_counts(installation, pro
     write_json(staged / "counts.json", {"files_read": 10, "files_rejected": 3})
     provider.publish("files", JANUARY, staged)
     double = stage(build, "build", {"batteries": 2, "passports": 2})
+    stage(build, "count_measured", 2)
 
     with pytest.raises(InputError, match="3 of 10 files were rejected"):
         BuildPassportsOperator(task_id="build").execute(context)
@@ -140,6 +145,28 @@ def test_build_checks_the_rejects_first_and_returns_all_counts(installation, pro
     (lake, master, window, base), named = double.call_args
     assert (lake, master, window, base) == (provider, installation / "master", JANUARY, "https://example.com/dbp")
     assert named["workers"] >= 1
+
+
+def test_build_of_a_fleet_is_a_spark_job_and_of_fewer_batteries_none(
+    installation, provider, context, stage, monkeypatch
+):
+    stage(build, "check_rejects", {"files_read": 1, "files_rejected": 0})
+    stage(build, "count_measured", 30)
+    alone = stage(build, "build", {"passports": 30})
+    seen = []
+
+    def run_job(self, context):
+        seen.append(self.job_arguments(context))
+        return {"job": "build_passports", "passports": 30}
+
+    monkeypatch.setattr(SparkJobOperator, "execute", run_job)
+    assert BuildPassportsOperator(task_id="build", spark_from_batteries="31").execute(context)["passports"] == 30
+    assert (alone.call_count, seen) == (1, [])
+    found = BuildPassportsOperator(task_id="build", spark_from_batteries="30").execute(context)
+    assert found == {"files_read": 1, "files_rejected": 0, "job": "build_passports", "passports": 30}
+    assert alone.call_count == 1
+    words = ["--lake", str(provider.root), "--window", JANUARY.key, "--master", str(installation / "master")]
+    assert seen == [[*words, "--base-iri", "https://example.com/dbp"]]
 
 
 def test_push_hands_over_the_server_and_the_history(provider, context, server, stage):
@@ -166,11 +193,19 @@ def test_record_names_the_dag_and_the_window_and_not_what_somebody_called_the_ru
 
 
 def test_publish_offers_the_tiers_of_the_parameters(provider, context, party, stage):
-    double = stage(release, "publish", {"offers": 2, "kept_newer": 0, "not_current": 0, "withdrawn": 0})
+    double = stage(release, "publish", {"offers": 2, "kept_newer": 0, "not_current": 0, "closed": 0, "withdrawn": 0})
     context["params"]["tiers"] = ["public", "authority"]
     PublishOffersOperator(task_id="publish", connector_conn_id="edc").execute(context)
     lake, window, _, given, _, tiers = double.call_args.args
     assert (lake, window, given, tiers) == (provider, JANUARY, party, [Tier.PUBLIC, Tier.AUTHORITY])
+    assert double.call_args.kwargs["demands"] == Demands()
+
+
+def test_publish_demands_what_the_form_says(provider, context, party, stage):
+    double = stage(release, "publish", {"offers": 2})
+    context["params"] |= {"tiers": ["authority"], "recipients": ["agency"], "roles": None, "valid_days": 30}
+    PublishOffersOperator(task_id="publish", connector_conn_id="edc").execute(context)
+    assert double.call_args.kwargs["demands"] == Demands(recipients=("agency",), valid_days=30)
 
 
 def offer(name, tier="legitimate_interest"):
@@ -236,6 +271,7 @@ def test_pull_starts_the_transfers_and_waits(consumer, context, party):
 
 
 def test_pull_fetches_what_has_started(consumer, context, party):
+    party.connector.agreement.return_value = Agreement("a", {}, datetime(2026, 1, 1, tzinfo=UTC))
     journal = journal_of(consumer)
     contract = Contract("one", "BP-1", "you", agreement_id="a", transfer_id="t1")
     journal.put(contract)
@@ -243,7 +279,12 @@ def test_pull_fetches_what_has_started(consumer, context, party):
     party.connector.transfer_state.return_value = Transfer("t1", TransferState.STARTED)
     party.connector.fetch.return_value = b"bundle"
     task = PullPassportsOperator(task_id="pull", connector_conn_id="edc")
-    assert task.execute_complete(context, {"status": "settled"}) == {"pulled": 1, "failed": 0, "bytes": 6}
+    assert task.execute_complete(context, {"status": "settled"}) == {
+        "pulled": 1,
+        "unchanged": 0,
+        "failed": 0,
+        "bytes": 6,
+    }
     assert acquire.pulled_file(consumer, contract).read_bytes() == b"bundle"
 
 
@@ -261,6 +302,17 @@ def test_verify_works_on_what_the_run_pulled(consumer, context, stage):
     assert VerifyPassportsOperator(task_id="verify").execute(context) == {"verified": 1}
     lake, journal, run, tier = double.call_args.args
     assert (lake, journal.path, run, tier) == (consumer, journal_of(consumer).path, RUN, Tier.AUTHORITY)
+    assert double.call_args.kwargs == {"keys": None}
+
+
+def test_verify_demands_signatures_of_the_keys_that_are_trusted(consumer, context, stage, monkeypatch, tmp_path):
+    double = stage(twins, "verify", {"verified": 1})
+    context["params"]["tier"] = "public"
+    key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    write_json(tmp_path / "jwks.json", {"keys": [key]})
+    monkeypatch.setenv("BATTERY_PILOT_TRUSTED_KEYS", str(tmp_path / "jwks.json"))
+    VerifyPassportsOperator(task_id="verify").execute(context)
+    assert list(double.call_args.kwargs["keys"]) == ["kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"]
 
 
 def test_update_and_sync_get_their_servers(consumer, context, server, broker, stage):
@@ -270,6 +322,19 @@ def test_update_and_sync_get_their_servers(consumer, context, server, broker, st
     sync = stage(twins, "sync_entities", {"entities": 1})
     SyncContextBrokerOperator(task_id="sync", orion_conn_id="orion").execute(context)
     assert sync.call_args.args[2:] == (RUN, broker)
+    assert sync.call_args.kwargs == {"tier": Tier.AUTHORITY, "named_by_path": False}
+
+
+def test_field_values_and_subscription_get_their_servers(consumer, context, server, broker):
+    broker.entities.return_value = iter([])
+    task = ApplyFieldValuesOperator(task_id="field_values", aas_conn_id="aas", orion_conn_id="orion")
+    assert task.execute(context) == {"applied": 0, "refused": 0, "twins": 0}
+    broker.subscribe.return_value = "5f"
+    subscribe = SubscribeContextBrokerOperator(
+        task_id="t", orion_conn_id="orion", notify_url="http://me/notify", attributes=["stateOfCharge"]
+    )
+    assert subscribe.execute(context) == {"subscription": "5f"}
+    assert broker.subscribe.call_args.kwargs["attributes"] == ["stateOfCharge"]
 
 
 def test_write_back_reads_what_the_scoring_job_wrote_beside_its_table(consumer, context, server, broker):
@@ -297,5 +362,5 @@ def test_collect_writes_the_table_of_the_provider(provider, context, stage):
 def test_templated_arguments_are_rendered_from_the_parameters(task):
     params = {"landing": "/data/landing", "reject_threshold_percent": 12.5}
     task.render_template_fields({"params": params, "task": task, "ti": SimpleNamespace(task=task)})
-    (field,) = task.template_fields
+    field = {"DiscoverFilesOperator": "landing"}.get(task.task_type, "reject_threshold_percent")
     assert str(getattr(task, field)) in ("/data/landing", "12.5")

@@ -8,9 +8,11 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from battery_pilot.errors import TerminalError, TransientError
-from battery_pilot.lake import write_json
+from battery_pilot.lake import write_json, write_lines
+from battery_pilot.pipeline.discover import manifest_of
+from battery_pilot_airflow.common import provider_lake, run_window
 from battery_pilot_airflow.operators.consume import ScoreHealthOperator
-from battery_pilot_airflow.operators.provide import ProcessMeasurementsOperator
+from battery_pilot_airflow.operators.provide import BuildPassportsOperator, ProcessMeasurementsOperator
 from battery_pilot_airflow.operators.spark import SparkJobOperator
 from battery_pilot_airflow.operators.train import TrainHealthModelOperator
 
@@ -128,7 +130,8 @@ def test_a_cluster_gets_the_compilers_and_collectors_of_its_own_choice(submit, c
 
 
 def test_every_job_that_an_operator_names_exists():
-    for operator in (ProcessMeasurementsOperator, ScoreHealthOperator, TrainHealthModelOperator):
+    operators = (ProcessMeasurementsOperator, BuildPassportsOperator, ScoreHealthOperator, TrainHealthModelOperator)
+    for operator in operators:
         assert Path(operator(task_id="t").application).is_file()
 
 
@@ -170,3 +173,22 @@ def test_train_reads_the_providers_table(installation, context):
 def test_a_result_can_travel_between_tasks(submit, context):
     submit({"status": "succeeded", "mae": 0.5})
     assert json.loads(json.dumps(ExampleJob(task_id="t", job="example.py").execute(context)))["mae"] == 0.5
+
+
+def test_a_long_job_of_a_local_driver_gets_the_optimising_compiler(submit, context, connection):
+    class LongJob(ExampleJob):
+        def is_short(self, context):
+            return False
+
+    connection("spark_default", conn_type="spark", host="local[*]")
+    submit({"status": "succeeded"})
+    task = LongJob(task_id="t", job="example.py")
+    task.execute(context)
+    assert "spark.driver.extraJavaOptions" not in task.conf
+
+
+@pytest.mark.parametrize(("files", "is_short"), [(1999, True), (2000, False)])
+def test_processing_many_files_is_no_short_job(tmp_path, monkeypatch, context, files, is_short):
+    monkeypatch.setenv("BATTERY_PILOT_LAKE", str(tmp_path))
+    write_lines(manifest_of(provider_lake(), run_window(context)), ({"path": str(n)} for n in range(files)))
+    assert ProcessMeasurementsOperator(task_id="t").is_short(context) is is_short

@@ -151,3 +151,24 @@ def test_the_event_loop_is_free_while_the_connector_is_asked(connector, journal)
 
     asyncio.run(watch())
     assert ticks > 5
+
+
+def test_a_user_who_ends_the_task_ends_the_negotiation(connector, journal):
+    asyncio.run(trigger_of(journal).on_kill())
+    connector.terminate_negotiation.assert_called_once_with("n", "cancelled on our side")
+
+
+def test_a_restart_of_the_triggerer_ends_nothing(connector, journal):
+    connector.negotiation.side_effect = repeat(REQUESTED)
+
+    async def stopped():
+        trigger = trigger_of(journal)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(trigger.run()), 0.05)
+        await trigger.cleanup()
+
+    asyncio.run(stopped())
+    connector.terminate_negotiation.assert_not_called()
+    connector.negotiation.side_effect = [FINALIZED]
+    assert events_of(trigger_of(journal)) == [TriggerEvent({"status": "settled"})]
+    assert connector.negotiate.call_count == 0
