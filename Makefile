@@ -5,6 +5,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 PORT ?= 8080
+WITH_SERVERS = $(VENV)/bin/python -m tests.servers.run --
 
 # The first interpreter that fits; PYTHON=... names the one to take.
 CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python)
@@ -42,11 +43,11 @@ up: setup ## keep the stack running, with Airflow's web UI on PORT (8080)
 down: ## stop what `make up` started
 	@if [ -x $(VENV)/bin/battery-pilot ]; then $(VENV)/bin/battery-pilot down --folder var/stack; fi
 
-test: lint ## style, types, import rules and all tests
+test: lint ## style, types, import rules and all tests, some against real servers that are fetched once
 ifdef ARGS
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(WITH_SERVERS) $(VENV)/bin/python -m pytest $(ARGS)
 else
-	@$(VENV)/bin/python -m pytest -n auto tests/unit tests/contract
+	@$(WITH_SERVERS) $(VENV)/bin/python -m pytest -n auto tests/unit tests/contract
 	@$(VENV)/bin/python -m pytest tests/integration tests/e2e
 endif
 

@@ -64,7 +64,7 @@ def _nasa_cells() -> list[tuple[str, pd.DataFrame]]:
     folder = SHARED / "ageing" / "nasa-pcoe"
     tests = pd.read_csv(folder / "metadata.csv").query("type == 'discharge'").set_index("filename")
     found: dict[str, list[tuple[int, pd.DataFrame]]] = {}
-    with tarfile.open(folder / "cells.tar.xz", "r|xz") as archive:
+    with tarfile.open(folder / "cells.tar.xz") as archive:
         for member in archive:
             name = Path(member.name).name
             if name in tests.index:

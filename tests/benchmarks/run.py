@@ -1,7 +1,7 @@
-"""Measure the readers beside their peers and print a Markdown table: ``make bench``.
+"""Measure the readers and the electrochemistry beside their peers and print Markdown tables: ``make bench``.
 
 Each pair runs in turn, several rounds, each program in a process and an environment of its own; the ratio is the median
-over the rounds. ``--write`` puts the table into ``docs/benchmarks.md``.
+over the rounds. ``--write`` puts the tables into ``docs/benchmarks.md``, ``--only`` measures one part.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks import dataspace, electrochemistry, fleet, history, orion, passports
 from tests.benchmarks.workloads import PEERS, ROOT, SHARED, WORK, arbin_workbook, large_mpr, mixed_folder, nasa_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROUNDS = 5
 PACKAGES = {
@@ -31,9 +32,11 @@ PACKAGES = {
     "galvani": ["galvani==0.5.0"],
     "cellpy": ["cellpy==1.0.3", "setuptools<81"],
     "pandas": ["pandas==2.3.3", "openpyxl==3.1.5"],
+    "polars": ["polars==1.36.1"],
 }
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- readers: begin -->", "<!-- readers: end -->"
+READERS, ELECTROCHEMISTRY, ORION, FLEET = PARTS = ("readers", "electrochemistry", "orion", "fleet")
+"""Parts of the document, each between two comments with its name."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def cases() -> Iterator[Case]:
         ("CHInstruments.txt", "chinstruments"),
     ):
         path = eis / f"exampleData{name}"
-        yield Case(f"impedance text, {path.name}", path, "impedance", ("impedance", instrument), 1.0)
+        peer = ("impedance", instrument)
+        yield Case(f"impedance text, {path.name}", path, "impedance", peer, 1.0, ours="battery_pilot_spectra")
     yield Case("BioLogic .mpr cycling", large_mpr(), "yadg", ("yadg",), 5.0)
     yield Case("BioLogic .mpr cycling, far mark", large_mpr(), "galvani", ("galvani",), 0.0)
     yield Case("Maccor text", cycling / "cellpy" / "maccor_001.txt", "cellpy", ("cellpy", "maccor_txt"), 10.0)
@@ -90,7 +94,7 @@ def cases() -> Iterator[Case]:
 
 def environment(peer: str) -> Path:
     """Return the interpreter of a peer's own environment, which is made when it is not there."""
-    if peer == "pyarrow":
+    if peer in ("ours", "pyarrow"):
         return Path(sys.executable)
     folder = WORK / "peers" / peer
     python = folder / "bin" / "python"
@@ -103,9 +107,9 @@ def environment(peer: str) -> Path:
     return python
 
 
-def measure(python: Path, *words: str) -> dict[str, float]:
-    """Run ``peers/measure.py`` and return what it prints."""
-    command = [python, PEERS / "measure.py", *words]
+def measure(python: Path, *words: str, script: str = "measure.py") -> dict[str, float]:
+    """Run a script of ``peers`` and return what it prints."""
+    command = [python, PEERS / script, *words]
     answer = subprocess.run(command, check=False, capture_output=True, text=True, env=_quiet_environment())
     if answer.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{answer.stderr[-2000:]}")
@@ -203,10 +207,10 @@ def _read_folder(folder: Path, processes: int) -> tuple[float, float]:
     return seconds, megabytes
 
 
-def versions() -> str:
+def versions(peers: Iterable[str]) -> str:
     """Return the peers' versions as installed."""
     found = []
-    for peer in PACKAGES:
+    for peer in peers:
         code = f"from importlib.metadata import version; print(version({peer!r}))"
         answer = subprocess.run([environment(peer), "-c", code], check=True, capture_output=True, text=True)
         found.append(f"{peer} {answer.stdout.strip()}")
@@ -215,8 +219,8 @@ def versions() -> str:
     return ", ".join([*found, f"pyarrow {pa.__version__}"])
 
 
-def report(rounds: int) -> str:
-    """Measure everything and return Markdown."""
+def read_report(rounds: int) -> str:
+    """Measure the readers and return Markdown."""
     start = time.perf_counter()
     head = ["work", "peer", "rows", "ours, ms", "peer, ms", "times as fast", "wanted", "reached", "rows/s", "MB/s"]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
@@ -224,6 +228,49 @@ def report(rounds: int) -> str:
         row = compare(case, rounds)
         print(" | ".join(row), file=sys.stderr, flush=True)
         lines.append("| " + " | ".join(row) + " |")
+    facts = conditions(start, rounds, [peer for peer in PACKAGES if peer != "polars"])
+    return "\n".join(
+        [
+            facts,
+            "",
+            *lines,
+            "",
+            *(
+                f"- {line}"
+                for line in (*scale(rounds), *history.lines(rounds), *passports.lines(), *dataspace.lines())
+            ),
+            "",
+        ]
+    )
+
+
+def electrochemistry_report(rounds: int) -> str:
+    """Measure spectra and cycle summaries and return Markdown."""
+    start = time.perf_counter()
+    rows, lines = electrochemistry.report(rounds, environment, measure)
+    head = (
+        "| work | peer | ours, ms | peer, ms | times as fast | wanted | reached |\n|---|---|---:|---:|---:|---:|---:|"
+    )
+    facts = conditions(start, rounds, ("impedance", "polars"))
+    return "\n".join([facts, "", head, *rows, "", *(f"- {line}" for line in lines), ""])
+
+
+def orion_report(rounds: int) -> str:
+    """Measure the sync of a context broker and return Markdown."""
+    start = time.perf_counter()
+    found = orion.lines(rounds)
+    return "\n".join([conditions(start, rounds, ()), "", *(f"- {line}" for line in found), ""])
+
+
+def fleet_report(rounds: int) -> str:
+    """Measure the Spark job that builds a fleet's passports, once, and return Markdown."""
+    start = time.perf_counter()
+    found = fleet.lines()
+    return "\n".join([conditions(start, min(rounds, 1), ()), "", *(f"- {line}" for line in found), ""])
+
+
+def conditions(start: float, rounds: int, peers: Iterable[str]) -> str:
+    """Return a sentence on the machine, the time since the start and the peers."""
     processor = next(
         (
             line.partition(":")[2].strip()
@@ -232,27 +279,35 @@ def report(rounds: int) -> str:
         ),
         platform.machine(),
     )
-    facts = (
+    return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} processors ({processor}), Python "
         f"{platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end, {rounds} rounds, "
-        f"{time.perf_counter() - start:.0f} s. Peers: {versions()}."
+        f"{time.perf_counter() - start:.0f} s. Peers: {versions(peers)}."
     )
-    return "\n".join([facts, "", *lines, "", *(f"- {line}" for line in scale(rounds)), ""])
 
 
 def main() -> None:
-    """Print the table, and write it into the document where asked."""
+    """Print the tables, and write them into the document where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
     chosen = parser.parse_args()
     if not SHARED.is_dir():
         raise SystemExit(f"{SHARED}: no such folder; BATTERY_PILOT_SHARED_DATA names the real files to measure with")
-    text = report(chosen.rounds)
-    print(text)
-    if chosen.write:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    for part, report in (
+        (READERS, read_report),
+        (ELECTROCHEMISTRY, electrochemistry_report),
+        (ORION, orion_report),
+        (FLEET, fleet_report),
+    ):
+        if chosen.only in (None, part):
+            text = report(chosen.rounds)
+            print(text)
+            if chosen.write:
+                begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+                before, _, rest = DOCUMENT.read_text().partition(begin)
+                DOCUMENT.write_text(f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,13 @@ def battery_pilot() -> Callable[[str], int]:
     return lambda path: read(Path(path)).table.num_rows
 
 
+def battery_pilot_spectra() -> Callable[[str], int]:
+    """Our own reader, from the file on disk to arrays of frequency and complex impedance, as the peers yield them."""
+    from battery_pilot.measurements import read
+
+    return lambda path: sum(len(spectrum.frequency_hertz) for spectrum in read(path).spectra)
+
+
 def battery_pilot_folder() -> Callable[[str], int]:
     """Our own reader on all files of a folder, one after the other."""
     from battery_pilot.measurements import read
@@ -94,6 +101,7 @@ READERS = {
     function.__name__: function
     for function in (
         battery_pilot,
+        battery_pilot_spectra,
         battery_pilot_folder,
         impedance,
         yadg,
