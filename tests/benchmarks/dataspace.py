@@ -92,7 +92,7 @@ def _ours(consumer: EdcConnector, counterparty: Counterparty, name: str) -> None
 
 def _bare(consumer: EdcConnector, counterparty: Counterparty, name: str) -> None:
     """Do the same calls with nothing but urllib."""
-    http = consumer._http
+    http = consumer._management.http
 
     def call(method: str, path: str, body: Any = None) -> Any:
         headers = {**http._headers, "Content-Type": "application/json"}
