@@ -29,6 +29,8 @@ _LINE = re.compile(r"^line (\d+)")
 _SMALL_BYTES = 1 << 18
 _BYTES_WITH_HEADINGS = 4096
 _WORDS_THAT_TELL = 2
+_HIGH_BYTES_OF_WORDS = 2 * _WORDS_THAT_TELL  # each word has two characters or more, and each of them a byte above ASCII
+_ASCII = bytes(range(128))
 _EAST_ASIAN = {
     encoding: tuple(word.encode(encoding) for word in words.split())
     for encoding, words in {
@@ -79,7 +81,7 @@ class Source:
     def in_utf8(self) -> Source:
         """Return the file with the text of East Asian Windows as UTF-8; every other file as it is."""
         head = self.data[:_BYTES_WITH_HEADINGS]
-        if head.isascii():
+        if head.isascii() or len(head.translate(None, _ASCII)) < _HIGH_BYTES_OF_WORDS:
             return self
         counts = {encoding: sum(word in head for word in words) for encoding, words in _EAST_ASIAN.items()}
         encoding = max(counts, key=counts.__getitem__)
