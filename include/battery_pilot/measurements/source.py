@@ -29,7 +29,9 @@ _LINE = re.compile(r"^line (\d+)")
 _SMALL_BYTES = 1 << 18
 _BYTES_WITH_HEADINGS = 4096
 _WORDS_THAT_TELL = 2
-_HIGH_BYTES_OF_WORDS = 2 * _WORDS_THAT_TELL  # each word has two characters or more, and each of them a byte above ASCII
+_HIGH_BYTES_OF_WORDS = (
+    2 * _WORDS_THAT_TELL
+)  # each word has two characters or more, and each of them a byte above ASCII
 _ASCII = bytes(range(128))
 _EAST_ASIAN = {
     encoding: tuple(word.encode(encoding) for word in words.split())
