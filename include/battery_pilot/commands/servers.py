@@ -10,6 +10,7 @@ from typing import Any
 from battery_pilot.commands.output import print_fields, print_json
 
 STACK_FOLDER = Path("var/stack")
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def register(commands: Any) -> None:
@@ -114,9 +115,21 @@ def _down(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _end(*_: object) -> None:
+    """Let the block of the running stack stop it; an impatient second signal must not cut that short."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    print("stopping what was started: this takes up to half a minute", flush=True)
+    raise KeyboardInterrupt
+
+
 def _demo(chosen: argparse.Namespace) -> int:
     from battery_pilot.stack.demo import Fleet, demo
 
     # Whoever ends it, with Ctrl-C or with a signal, finds nothing left running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return demo(chosen.folder.absolute(), Fleet(chosen.batteries, chosen.months, chosen.seed))
+    before = {number: signal.signal(number, _end) for number in _ENDS}
+    try:
+        return demo(chosen.folder.absolute(), Fleet(chosen.batteries, chosen.months, chosen.seed))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

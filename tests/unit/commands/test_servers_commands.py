@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from battery_pilot.sandbox import server
@@ -54,3 +58,25 @@ def test_a_number_that_makes_no_sense_is_refused_before_anything_starts(run, mon
     answer = run(*words)
     assert answer.code == 2
     assert f"argument {words[1]}: {words[2]!r} is no whole number from 1 to" in answer.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_demo_stop_its_stack_and_a_second_one_does_not_cut_that_short(tmp_path, number):
+    script = f"""
+import os
+from battery_pilot.cli import main
+from battery_pilot.stack import demo
+
+def until_stopped(*_):
+    try:
+        os.kill(os.getpid(), {int(number)})
+    finally:
+        os.kill(os.getpid(), {int(number)})
+        print("stack stopped", flush=True)
+
+demo.demo = until_stopped
+raise SystemExit(main(["demo", "--folder", {str(tmp_path)!r}]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.splitlines() == ["stopping what was started: this takes up to half a minute", "stack stopped"]
+    assert ended.returncode == 130, ended.stderr
