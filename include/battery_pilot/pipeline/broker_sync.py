@@ -184,13 +184,23 @@ def _plan(entity: Entity, held: Entity | None, known: Sent | None) -> _Plan:
             plan.values[name] = known.values.get(name, "") if known else footprint(shown)
         else:
             plan.write[name] = one
-    for name in known.values.keys() - wanted.keys() if known else ():
-        if name in held and not is_later(time_shown(name, held[name], held, known), state_time(entity)):
-            plan.delete[name] = held[name]
+    _plan_what_is_gone(plan, held, known)
     if plan.write.keys() == {OBSERVED}:  # a later look at the same state
         plan.write = {}
         plan.values[OBSERVED] = footprint(held[OBSERVED]) if OBSERVED in held else ""
     return plan
+
+
+def _plan_what_is_gone(plan: _Plan, held: Entity, known: Sent | None) -> None:
+    """Plan what becomes of attributes that were sent before and are not wanted now."""
+    before = known.values if known else {}
+    for name in (before.keys() & held.keys()) - plan.whole.keys():
+        if is_later(time_shown(name, held[name], held, known), state_time(plan.whole)):
+            plan.values[name] = before[
+                name
+            ]  # the state given is an older one: it stays ours, for a later one to delete
+        else:
+            plan.delete[name] = held[name]
 
 
 def time_shown(name: str, shown: Attribute, held: Entity, known: Sent | None) -> datetime | None:

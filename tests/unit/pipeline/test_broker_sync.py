@@ -198,6 +198,14 @@ def test_a_value_that_is_gone_is_deleted_and_what_others_added_stays(broker, dou
     assert values(double, 1).keys() == {"dateObserved", "soh", "theirs"}
 
 
+def test_a_backfill_of_an_older_state_does_not_make_us_forget_which_attributes_are_ours(broker, double, sent):
+    sync(broker, [battery(1, 1, soh=90.0, charge=50.0)], sent)
+    sync(broker, [battery(1, -1, soh=99.0)], sent)
+    assert values(double, 1)["charge"] == 50.0
+    sync(broker, [battery(1, 2, soh=89.0)], sent)
+    assert values(double, 1).keys() == {"dateObserved", "soh"}
+
+
 def test_entities_that_the_broker_lost_are_written_again(broker, double, sent):
     fleet = [battery(number, soh=90.0) for number in range(4)]
     sync(broker, fleet, sent)
