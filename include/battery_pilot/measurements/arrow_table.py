@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery_pilot.errors import MeasurementError
-from battery_pilot.measurements.text import shown
+from battery_pilot.measurements.number_columns import NumberColumns
 
 if TYPE_CHECKING:
+    from battery_pilot.errors import MeasurementError
     from battery_pilot.measurements.source import Source
     from battery_pilot.measurements.tables import FloatArray
 
 
-class ArrowTable:
+class ArrowTable(NumberColumns):
     """Columns of numbers, times or text by their position.
 
     :param source: the file, for error messages.
@@ -25,18 +24,8 @@ class ArrowTable:
     """
 
     def __init__(self, source: Source, table: pa.Table, warnings: list[str]) -> None:
-        self._source = source
+        super().__init__(source, table.column_names, warnings)
         self._table = table
-        self._warnings = warnings
-
-    def refuse(self, row: int, problem: str) -> NoReturn:
-        """Refuse the file for what is in a row.
-
-        :param row: data row from 0.
-        :param problem: what was found and what was expected.
-        :raises MeasurementError: always.
-        """
-        raise self._source.error(f"row {self.line(row)}", problem)
 
     def line(self, row: int) -> int:
         """Return the number of a data row, from 0, as a user counts it, from 1."""
@@ -59,46 +48,34 @@ class ArrowTable:
         except pa.ArrowException as error:
             raise self._not_readable(index, "text") from error
 
-    def required(self, index: int, factor: float = 1.0) -> FloatArray:
-        """Return a column of numbers without gaps.
-
-        :param index: position of the column.
-        :param factor: to the unit of the Battery Data Format.
-        :raises MeasurementError: naming the row of the first gap.
-        """
-        values = self._floats(index, factor)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            found = shown(str(self._table.column(index)[row].as_py()))
-            self.refuse(row, f"{self._table.column_names[index]}: expected a number, found {found}")
-        return values
-
-    def optional(self, index: int, name: str, factor: float = 1.0) -> FloatArray | None:
-        """Return a column of numbers with NaN in its gaps, or ``None`` with a warning when it holds no numbers.
-
-        :param index: position of the column.
-        :param name: canonical name, for the warning.
-        :param factor: to the unit of the Battery Data Format.
-        """
-        try:
-            return self._floats(index, factor)
-        except MeasurementError as error:
-            self._warnings.append(f"{name} was left out: {error.place}: {error.problem}.")
-            return None
-
-    def _floats(self, index: int, factor: float) -> FloatArray:
+    def _floats(self, index: int) -> FloatArray:
         column = self._table.column(index)
-        if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
-            column = column.cast(
-                pa.timestamp("us", column.type.tz) if pa.types.is_timestamp(column.type) else pa.duration("us")
-            )
-            column, factor = column.cast(pa.int64()), 1e-6
+        if _is_time(column.type):
+            unit = pa.timestamp("us", column.type.tz) if pa.types.is_timestamp(column.type) else pa.duration("us")
+            return self._cast(index, column.cast(unit).cast(pa.int64())) * 1e-6
+        return self._cast(index, column)
+
+    def _scaled(self, index: int, factor: float) -> FloatArray:
+        return super()._scaled(index, 1.0 if _is_time(self._table.column(index).type) else factor)
+
+    def _cast(self, index: int, column: pa.ChunkedArray) -> FloatArray:
         try:
             values: FloatArray = column.cast(pa.float64(), safe=False).to_numpy()
         except pa.ArrowException as error:
             raise self._not_readable(index, "numbers") from error
-        return values if factor == 1.0 else values * factor
+        return values
+
+    def _place(self, row: int) -> str:
+        return f"row {self.line(row)}"
+
+    def _cell_text(self, row: int, index: int) -> str:
+        return str(self._table.column(index)[row].as_py())
 
     def _not_readable(self, index: int, expected: str) -> MeasurementError:
         field = self._table.schema.field(index)
         return self._source.error(f"column {field.name}", f"expected {expected}, found the type {field.type}")
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    """Tell whether values are times, which have their unit whatever the heading states."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_duration(kind))

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements.decimal_signs import shows_decimal_comma, with_decimal_point
 from battery_pilot.measurements.model import HALF_WRITTEN
 from battery_pilot.measurements.number_blocks import numbers_at_once
+from battery_pilot.measurements.number_columns import NumberColumns
 from battery_pilot.measurements.text import is_cut_number, number, shown, split_cells, to_float
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ _ROWS_FOR_TYPES = 3
 _BYTES_WORTH_THREADS = 1 << 21
 _BYTES_WORTH_A_PARSER = 1 << 16
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_MOST_NOTES = 1000
 _LINE_END = re.compile(rb"\r\n?|\n")
 _PLAIN_NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _COLUMN_OF_ERROR = re.compile(r"In CSV column #(\d+)")
 
 
-class DelimitedTable:
+class DelimitedTable(NumberColumns):
     r"""Some columns of a delimited table.
 
     Numbers are parsed straight from the bytes of the file; only what is spelled unusually takes the way over text.
@@ -66,18 +67,17 @@ class DelimitedTable:
         wanted: Sequence[int],
         warnings: list[str],
     ) -> None:
-        self._source = source
-        self._headings = headings
+        super().__init__(source, headings, warnings)
         self._delimiter = delimiter
         self._wanted = sorted(set(wanted))
-        self._warnings = warnings
         self._first_line = heading_line + 1
         self._kept_lines: array[int] | None = None
         data = _utf8(source)
         start = _line_start(data, self._first_line)
         self._body = _without_blank_end(memoryview(data)[start:])
         self._has_quotes = data.find(b'"', start) >= 0
-        self._leave_out_half_row(not source.data.endswith((b"\n", b"\r", b"\n\0", b"\r\0")))
+        is_ended = self._leave_out_notes() or source.data.endswith((b"\n", b"\r", b"\n\0", b"\r\0"))
+        self._leave_out_half_row(not is_ended)
         sample = self._sample()
         if any(row[: len(headings)] == [*headings] for row in sample):
             self._leave_out_repeated_headings()
@@ -115,6 +115,27 @@ class DelimitedTable:
             return [cell.strip() for cell in next(quoted.reader([text], delimiter=self._delimiter))]
         except quoted.Error:
             return split_cells(text, self._delimiter)  # The line is too long for that parser.
+
+    def _leave_out_notes(self) -> bool:
+        """Leave out text below the table: lines of fewer cells that begin with a letter, which its rows do not.
+
+        :returns: whether there was any.
+        """
+        notes: list[bytes] = []
+        while not self._body[:1].tobytes().isalpha() and len(notes) < _MOST_NOTES:
+            end = bytes(self._body[-_SAMPLE_BYTES:])
+            line = end[max(end.rfind(b"\n"), end.rfind(b"\r")) + 1 :]
+            if not line[:1].isalpha() or line == end:
+                break
+            cells = self._cells(line)
+            if len(cells) >= len(self._headings) or cells[0] in _MISSING:
+                break
+            notes.append(line)
+            self._body = _without_blank_end(self._body[: -len(line)])
+        if notes:
+            first = shown(notes[-1].decode("latin-1"))
+            self._warnings.append(f"The text below the table was left out; its first line is {first}.")
+        return bool(notes)
 
     def _leave_out_half_row(self, may_be_cut: bool) -> None:
         """Leave out the last row if it was not written to its end.
@@ -259,15 +280,6 @@ class DelimitedTable:
                 raise self._source.error(f"line {line_number}", problem)
         raise self._source.error("table", "cannot be split into rows and columns; export the file again")
 
-    def refuse(self, row: int, problem: str) -> NoReturn:
-        """Refuse the file for what is in a row.
-
-        :param row: data row from 0.
-        :param problem: what was found and what was expected.
-        :raises MeasurementError: always.
-        """
-        raise self._source.error(f"line {self.line(row)}", problem)
-
     def line(self, row: int) -> int:
         """Return the line in the file, from 1, of a data row, from 0."""
         return self._line_numbers[row]
@@ -289,41 +301,21 @@ class DelimitedTable:
             column = self._read_csv([index], [index]).column(0)
         return pc.utf8_trim_whitespace(column)
 
-    def required(self, index: int, factor: float = 1.0) -> FloatArray:
-        """Return a column of numbers without gaps.
+    def _place(self, row: int) -> str:
+        return f"line {self.line(row)}"
 
-        :param index: position of the column.
-        :param factor: to the unit of the Battery Data Format.
-        :raises MeasurementError: naming the line of the first cell that is no finite number.
-        """
-        values = self._floats(index, factor)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            found = shown(self.text(index)[row].as_py())
-            self.refuse(row, f"{self._headings[index]}: expected a number, found {found}")
-        return values
+    def _cell_text(self, row: int, index: int) -> str:
+        text: str = self.text(index)[row].as_py()
+        return text
 
-    def optional(self, index: int, name: str, factor: float = 1.0) -> FloatArray | None:
-        """Return a column of numbers with NaN in its gaps, or ``None`` with a warning when it holds other text.
-
-        :param index: position of the column.
-        :param name: canonical name, for the warning.
-        :param factor: to the unit of the Battery Data Format.
-        """
-        try:
-            return self._floats(index, factor)
-        except MeasurementError as error:
-            self._warnings.append(f"{name} was left out: {error.place}: {error.problem}.")
-            return None
-
-    def _floats(self, index: int, factor: float) -> FloatArray:
+    def _floats(self, index: int) -> FloatArray:
         column = self._table.column(str(index))
         if pa.types.is_string(column.type):
             column = self._cast(index)
         elif self._decimal_comma and not self._shows_decimal_comma:
             self._with_decimal_point(index, self.text(index))  # Only to see whether the commas are clear.
         values: FloatArray = column.to_numpy()
-        return values if factor == 1.0 else values * factor
+        return values
 
     def _cast(self, index: int) -> pa.Array | pa.ChunkedArray:
         """Turn a column of text into numbers, with either decimal sign where a comma does not separate cells."""

@@ -70,6 +70,8 @@ if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_
 _LARGEST_FILE_BYTES = 1 << 30
 _UNMISTAKABLE = 90
 _MOST_CANDIDATES_SHOWN = 3
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened: a pipe without waiting for its writer."""
 
 
 class Reader(Protocol):
@@ -176,7 +178,7 @@ def load(path: Path | str) -> bytes:
     :raises MeasurementError: for a file that is missing, that may not be read, or that is too large to be read at once.
     """
     try:
-        file = _opened(path)  # A file object takes longer to make than a sweep's file to read.
+        file = os.open(path, _READING)  # A file object takes longer to make than a sweep's file to read.
         try:
             status = os.fstat(file)
             size = status.st_size
@@ -200,11 +202,6 @@ def load(path: Path | str) -> bytes:
     return data
 
 
-def _opened(path: Path | str) -> int:
-    """Open a file for reading, a pipe without waiting for its writer."""
-    return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-
-
 def read(path: Path | str) -> Measurement:
     """Read an instrument file of any known format.
 
@@ -222,19 +219,19 @@ def read_bytes(data: bytes, file_name: str) -> Measurement:
     :param file_name: name or path, for error messages.
     :raises MeasurementError: for every problem with the content.
     """
-    source = unpacked(Source(data, file_name)).from_first_line().in_utf8()
+    source = unpacked(Source(data, file_name)).from_first_line()
     if not source.data or source.data.isspace():
         raise source.error("file", "empty file, expected a measurement")
-    reader = _choose(source, _READERS)
+    reader = _BY_BEGINNING.get(source.data[:4])
+    if reader is None or reader.sniff(source) < _UNMISTAKABLE:
+        source = source.in_utf8()
+        reader = _choose(source, _READERS)
     measurement = reader.read(source)
     log.debug("read %s as %s", file_name, reader.name)
     return measurement
 
 
 def _choose(source: Source, readers: Sequence[Reader]) -> Reader:
-    named = _BY_BEGINNING.get(source.data[:4])
-    if named and named.sniff(source) >= _UNMISTAKABLE:
-        return named
     scores = []
     for reader in _in_order(source.suffix, tuple(readers)):
         score = reader.sniff(source)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from python_calamine import CalamineWorkbook
 
 from battery_pilot.errors import MeasurementError
+from battery_pilot.measurements.number_columns import NumberColumns
 from battery_pilot.measurements.old_excel import MAGIC, check_old_excel
 from battery_pilot.measurements.sheet_limits import check_archive
 from battery_pilot.measurements.text import shown, to_float
@@ -55,16 +56,17 @@ class Workbook:
     def rows(self, sheet: str, limit: int | None = None) -> list[list[Any]]:
         """Return the rows of a sheet from its first line, all of one length; an empty cell is an empty string.
 
-        Numbers are ``float``; dates, times and durations are those of :mod:`datetime`. The sheet is parsed once,
-        however often it is asked for.
+        Numbers are ``float``; dates, times and durations are those of :mod:`datetime`. The sheet is parsed once for
+        all looks at its headings; what was parsed is let go with all its rows, as both take several times its size.
 
         :param sheet: one of :attr:`sheet_names`.
         :param limit: number of rows, for looking at the headings; ``None`` for all.
         :raises MeasurementError: for content that is damaged or larger than it pretends.
         """
-        if sheet not in self._sheets:
-            self._sheets[sheet] = self._parsed(lambda: self._book.get_sheet_by_name(sheet))
-        return self._parsed(lambda: self._sheets[sheet].to_python(skip_empty_area=False, nrows=limit))
+        found = self._sheets.pop(sheet, None) or self._parsed(lambda: self._book.get_sheet_by_name(sheet))
+        if limit is not None:
+            self._sheets[sheet] = found
+        return self._parsed(lambda: found.to_python(skip_empty_area=False, nrows=limit))
 
     def _parsed(self, parse: Callable[[], _Parsed]) -> _Parsed:
         """Call the parser, whose panics are no :class:`Exception`."""
@@ -79,7 +81,7 @@ class Workbook:
             raise self._source.error("file", problem) from error
 
 
-class SheetTable:
+class SheetTable(NumberColumns):
     """A table in a sheet, asked for by column as :class:`~battery_pilot.measurements.delimited.DelimitedTable` is.
 
     :param source: name for error messages.
@@ -100,32 +102,18 @@ class SheetTable:
         headings: Sequence[str],
         warnings: list[str],
     ) -> None:
-        self._source = source
+        super().__init__(source, headings, warnings)
         self._sheet = sheet
-        self._headings = headings
-        self._warnings = warnings
-        filled = [
-            (number, row)
-            for number, row in enumerate(rows[heading_row + 1 :], heading_row + 2)
-            if any(cell != "" for cell in row)
+        self._lines = [
+            number + 1 for number in range(heading_row + 1, len(rows)) if any(cell != "" for cell in rows[number])
         ]
-        if not filled:
+        if not self._lines:
             raise source.error(f"sheet {sheet!r}", "no data rows below the headings")
-        self._lines = [number for number, _ in filled]
-        self._rows = [row for _, row in filled]
+        self._rows = [rows[line - 1] for line in self._lines]
 
     def __len__(self) -> int:
         """Return the number of data rows."""
         return len(self._rows)
-
-    def refuse(self, row: int, problem: str) -> NoReturn:
-        """Refuse the file for what is in a row.
-
-        :param row: data row from 0.
-        :param problem: what was found and what was expected.
-        :raises MeasurementError: always.
-        """
-        raise self._source.error(f"sheet {self._sheet!r}, row {self.line(row)}", problem)
 
     def line(self, row: int) -> int:
         """Return the row of the sheet, from 1, of a data row, from 0."""
@@ -155,32 +143,6 @@ class SheetTable:
         """
         return pa.chunked_array([pa.array([as_text(cell) for cell in self.cells(index)], pa.string())])
 
-    def required(self, index: int, factor: float = 1.0) -> FloatArray:
-        """Return a column of numbers without gaps; a time or duration counts in seconds.
-
-        :param index: position of the column.
-        :param factor: to the unit of the Battery Data Format.
-        :raises MeasurementError: naming the row of the first cell that is no finite number.
-        """
-        values = self._floats(index) * factor
-        gaps = np.flatnonzero(~np.isfinite(values))
-        if len(gaps):
-            self._refuse_cell(int(gaps[0]), index)
-        return values
-
-    def optional(self, index: int, name: str, factor: float = 1.0) -> FloatArray | None:
-        """Return a column of numbers with NaN in its gaps, or ``None`` with a warning when it holds other text.
-
-        :param index: position of the column.
-        :param name: canonical name, for the warning.
-        :param factor: to the unit of the Battery Data Format.
-        """
-        try:
-            return self._floats(index) * factor
-        except MeasurementError as error:
-            self._warnings.append(f"{name} was left out: {error.place}: {error.problem}.")
-            return None
-
     def _floats(self, index: int) -> FloatArray:
         cells = self.cells(index)
         if set(map(type, cells)) <= {float, int}:
@@ -193,9 +155,11 @@ class SheetTable:
             values[row] = value
         return values
 
-    def _refuse_cell(self, row: int, index: int) -> NoReturn:
-        found = shown(as_text(self._rows[row][index]))
-        self.refuse(row, f"{self._headings[index]}: expected a number, found {found}")
+    def _place(self, row: int) -> str:
+        return f"sheet {self._sheet!r}, row {self.line(row)}"
+
+    def _cell_text(self, row: int, index: int) -> str:
+        return as_text(self._rows[row][index])
 
 
 def is_missing(cell: Any) -> bool:

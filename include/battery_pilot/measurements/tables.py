@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from battery_pilot.measurements.model import (
     Metadata,
     Spectrum,
 )
+from battery_pilot.measurements.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,15 +46,14 @@ _WHOLE_NUMBER = pa.int32()
 _FIRST_LETTER = bytes(4)
 _MOST_BYTES_KEPT = 1 << 16
 # The methods of arrays spend half of the time for a short array on finding these.
-_least, _most, _all = np.minimum.reduce, np.maximum.reduce, np.logical_and.reduce
+_least, _all = np.minimum.reduce, np.logical_and.reduce
 _SHORT_ROWS = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Half of the range of 64-bit microseconds, so that start plus test time cannot overflow.
 _LONGEST_TEST_SECOND = 4e12
 
 
-@dataclass(frozen=True)
-class Points:
+class Points(NamedTuple):
     """The points of a file's spectra, column by column in the file's order.
 
     :param frequency_hertz: one a point.
@@ -62,6 +61,7 @@ class Points:
     :param imaginary_ohm: imaginary part with its sign.
     :param spectrum: any value that is equal within a spectrum and changes from one to the next; ``None`` for one spectrum.
     :param places: where in the file each point stands, as a line number, for messages; ``None`` names the point's number.
+    :param sheets: the sheet of each point in a workbook; its places are rows.
     """
 
     frequency_hertz: Sequence[float] | FloatArray
@@ -69,13 +69,22 @@ class Points:
     imaginary_ohm: Sequence[float] | FloatArray
     spectrum: Sequence[Any] | np.ndarray[Any, Any] | None = None
     places: Sequence[int] | None = None
+    sheets: Sequence[str] | None = None
 
     def place(self, index: int) -> str:
         """Return where a point stands in the file.
 
         :param index: number of the point from 0.
         """
+        if self.sheets is not None:
+            row = "" if self.places is None else f", row {self.places[index]}"
+            return f"sheet {shown(self.sheets[index])}{row}"
         return f"point {index + 1}" if self.places is None else f"line {self.places[index]}"
+
+
+def are_finite(values: FloatArray | ComplexArray) -> bool:
+    """Tell whether all numbers are finite."""
+    return bool(_all(np.isfinite(values)))
 
 
 def impedance_measurement(
@@ -107,7 +116,7 @@ def impedance_measurement(
     impedance = np.empty(len(frequency), dtype=np.complex128)
     impedance.real, impedance.imag = points.real_ohm, points.imaginary_ohm
     spectrum = points.spectrum
-    if not (len(frequency) and _least(frequency) > 0 and _most(frequency) < np.inf and _all(np.isfinite(impedance))):
+    if not (len(frequency) and _least(frequency) > 0 and are_finite(frequency) and are_finite(impedance)):
         kept: BoolArray = (frequency != 0) | (impedance != 0)
         if not kept.all():
             notes.append(f"{np.count_nonzero(~kept)} rows without alternating current (frequency 0) were left out.")

@@ -28,6 +28,7 @@ OTHER_DATES = (
     "%m-%d-%Y %H:%M:%S",
     "%d-%m-%Y %H:%M:%S",
     "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I:%M %p",
     "%Y/%m/%d %H:%M:%S.%f",
     "%Y/%m/%d %H:%M:%S",
     "%d-%b-%Y %H:%M:%S",

@@ -27,6 +27,20 @@ def numbers(text: str | bytes, **options: Any) -> list[float]:
     return list(table(text, **options)[0].required(2))
 
 
+@pytest.mark.parametrize("notes", ["End of test\n", "\nTest finished\n\nOperator: A. B., no remarks", "Stop\r\n"])
+def test_text_below_the_table_is_left_out_and_is_no_half_row(notes: str) -> None:
+    found, warnings = table(f"time,state,volt\n0,C,3.5\n1,C,3.6\n{notes}")
+    assert list(found.required(2)) == [3.5, 3.6]
+    first = notes.strip().splitlines()[0]
+    assert warnings == [f"The text below the table was left out; its first line is {first!r}."]
+
+
+def test_rows_that_begin_with_a_letter_are_not_taken_for_text_below_the_table() -> None:
+    found, warnings = table("state,time,volt\nC,0,3.5\nC,1,3.6\nC,2")
+    assert list(found.required(2)) == [3.5, 3.6]
+    assert warnings[0].startswith("Half-written file: ")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_any_line_end_is_read(end: str) -> None:
     assert numbers(end.join(["time,state,volt", "0,C,3.5", "1,C,3.6", ""])) == [3.5, 3.6]

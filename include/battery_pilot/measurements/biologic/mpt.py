@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements.biologic.mpt_facts import Header
 from battery_pilot.measurements.biologic.quantities import cycling_columns, find_quantities, is_log, left_out
-from battery_pilot.measurements.biologic.spectra import BIAS, bias_facts, cartesian, impedance_points
+from battery_pilot.measurements.biologic.spectra import BIAS, bias_facts, cartesian, falls, impedance_points
 from battery_pilot.measurements.delimited import DelimitedTable
 from battery_pilot.measurements.impedance.columns import ImpedanceColumns, recognise
-from battery_pilot.measurements.impedance.rows import check_end, points_in, rows_of, values_of
+from battery_pilot.measurements.impedance.rows import check_end, numbering_in, points_in, rows_of, values_of
 from battery_pilot.measurements.row_times import row_moments
 from battery_pilot.measurements.tables import FloatArray, Points, cycling_measurement, impedance_measurement
 from battery_pilot.measurements.text import delimiter_of, shown, split_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from battery_pilot.measurements.biologic.quantities import Quantity
+    from battery_pilot.measurements.impedance.columns import Column
+    from battery_pilot.measurements.impedance.rows import Rows
     from battery_pilot.measurements.model import Kind, Measurement
     from battery_pilot.measurements.source import Source
+
+    _Volts = Callable[[list[str]], Sequence[float] | FloatArray | None]
 
 _EXPECTED = "EC-Lab ASCII text"
 _FIRST_LINES = ("EC-Lab ASCII FILE", "BT-Lab ASCII FILE")
@@ -40,7 +46,8 @@ class _Headings(NamedTuple):
 
     :param cells: as in the file.
     :param delimiter: delimiter of the cells.
-    :param impedance: the columns of an impedance technique.
+    :param impedance: the columns of an impedance technique, without the one of the cycle number.
+    :param cycle: column of the cycle number of an impedance technique.
     :param bias: position of the direct voltage.
     :param left_out: headings without a place in a table of impedance.
     """
@@ -48,6 +55,7 @@ class _Headings(NamedTuple):
     cells: list[str]
     delimiter: str
     impedance: ImpedanceColumns | None = None
+    cycle: Column | None = None
     bias: int | None = None
     left_out: tuple[str, ...] = ()
 
@@ -55,20 +63,16 @@ class _Headings(NamedTuple):
 class _Table(NamedTuple):
     """Header and headings of an export.
 
-    :param lines: the lines above the headings.
+    :param header: the header above the headings.
     :param heading_line: line of the headings, counted from 1; the rows begin below it.
     :param headings: what that line holds.
     :param block: text of the rows; cut off in a large file.
     """
 
-    lines: list[str]
+    header: Header
     heading_line: int
     headings: _Headings
     block: str
-
-    @property
-    def header(self) -> Header:
-        return Header("\n".join(self.lines))
 
 
 class BioLogicReader:
@@ -111,7 +115,7 @@ def _head(source: Source) -> _Table:
     if not head.startswith(_FIRST_LINES):
         line, text = source.first_data_line
         block = "".join(head.split("\n", line)[line:])
-        return _Table([], line, _headings(source.first_cells, delimiter_of(text)), block)
+        return _Table(Header(""), line, _headings(source.first_cells, delimiter_of(text)), block)
     found = _NUMBER_OF_LINES.match(head, head.find("\n") + 1)
     if not found:
         second = head.split("\n", 2)[1] if "\n" in head else ""
@@ -119,20 +123,28 @@ def _head(source: Source) -> _Table:
             "line 2", f"expected 'Nb header lines : n', found {shown(second) if second else 'nothing'}"
         )
     announced = int(found[1])
-    lines = head.split("\n", announced)
-    if len(lines) <= announced:
-        lines = source.text(_EXPECTED).split("\n", announced)
-    if not _SHORTEST_HEADER <= announced <= len(lines):
-        problem = f"truncated file: a header of {announced} lines announced, the file ends at line {len(lines)}"
+    header = _lines(announced - 1)(head)
+    if header is None or head.find("\n", header.end()) < 0:
+        head = source.text(_EXPECTED)
+        header = _lines(announced - 1)(head)
+    if header is None or announced < _SHORTEST_HEADER:
+        lines = head.count("\n") + 1
+        problem = f"truncated file: a header of {announced} lines announced, the file ends at line {lines}"
         raise source.error("header", f"{problem}; copy the file again")
-    headings = _headings_in(lines[announced - 1])
-    block = lines[announced] if len(lines) > announced else ""
+    end = head.find("\n", header.end()) % (len(head) + 1)
+    headings, block = _headings_in(head[header.end() : end]), head[end + 1 :]
     if "" in headings.cells:
         gap = headings.cells.index("")
         if block.partition("\n")[0].rstrip().count(headings.delimiter) + 1 == gap:
             # EC-Lab 11.61 can write headings behind a gap for which it writes no cells.
             headings = _headings(headings.cells[:gap], headings.delimiter)
-    return _Table(lines[: announced - 1], announced, headings, block)
+    return _Table(Header(header[0]), announced, headings, block)
+
+
+@lru_cache(maxsize=64)
+def _lines(number: int) -> Callable[[str], re.Match[str] | None]:
+    """Return what finds the first lines of a text."""
+    return re.compile(rf"(?:.*\n){{{max(number, 0)}}}").match
 
 
 @lru_cache(maxsize=64)
@@ -149,52 +161,85 @@ def _headings(cells: list[str], delimiter: str) -> _Headings:
     bias = next((cells.index(heading) for heading in BIAS if heading in cells), None)
     used = {*columns.positions, columns.spectrum.position if columns.spectrum else None}
     left_out = tuple(heading for position, heading in enumerate(cells) if heading and position not in used)
-    return _Headings(cells, delimiter, columns, bias, left_out)
+    return _Headings(cells, delimiter, replace(columns, spectrum=None), columns.spectrum, bias, left_out)
 
 
 def _spectra(source: Source, table: _Table, columns: ImpedanceColumns, format_name: str) -> Measurement:
     """Return the spectra of an impedance technique."""
     warnings: list[str] = []
     # A CSV parser would take longer to start than this takes for the whole of a small table.
-    rows_in = _small_rows if len(source.data) <= _SMALL_BYTES else _large_rows
-    all_rows, volts = rows_in(source, table, columns, warnings)
-    points = impedance_points(all_rows)
+    points_of = _small_points if len(source.data) <= _SMALL_BYTES else _large_points
+    points, volts = points_of(source, table, columns, warnings)
 
     def facts(warnings: list[str]) -> dict[str, Any]:
         header = table.header
-        found = bias_facts(points, volts) | header.facts(warnings)
+        found = bias_facts(points, volts(warnings)) | header.facts(warnings)
         return found | {"instrument": header.instrument, "columns_left_out": table.headings.left_out}
 
     return impedance_measurement(source, format_name, points, facts=facts, warnings=warnings)
 
 
-def _small_rows(
+def _small_points(
     source: Source, table: _Table, columns: ImpedanceColumns, warnings: list[str]
-) -> tuple[Points, list[float] | None]:
-    """Return the points of a small table, and the direct voltage of each where the table has it."""
-    cells, delimiter, _, bias, _ = table.headings
-    width = len(cells)
-    rows = rows_of(table.block, table.heading_line + 1, delimiter, width, source)
-    numbering = columns.spectrum.position if columns.spectrum else 0
-    check_end(table.block, rows, max(columns.last_position, numbering, bias or 0), width, source, warnings)
+) -> tuple[Points, _Volts]:
+    """Return the points of a small table, and what finds the direct voltage of each."""
+    cells, delimiter, _, cycle, bias, _ = table.headings
+    first_line, width = table.heading_line + 1, len(cells)
+    rows = rows_of(table.block, first_line, delimiter, width, source, last_used=columns.last_position)
+    check_end(
+        table.block,
+        rows,
+        max(columns.last_position, bias or 0, cycle.position if cycle else 0),
+        width,
+        source,
+        warnings,
+    )
+
+    def every() -> Rows:
+        return rows_of(table.block, first_line, delimiter, width, source)
+
+    def volts(warnings: list[str]) -> list[float] | None:
+        try:
+            return None if bias is None else values_of(every(), bias, cells[bias], source)
+        except MeasurementError as error:
+            warnings.append(f"dc_bias_volt was left out: {error.place}: {error.problem}.")
+            return None
+
     points = points_in(rows, columns, source)
-    return points, None if bias is None else values_of(rows, bias, cells[bias], source)
+    if not (falls(points.frequency_hertz) and _is_same_at_both_ends(table, cycle)):
+        numbering = None if cycle is None else numbering_in(every(), cycle, source)
+        points = impedance_points(points._replace(spectrum=numbering))
+    return points, volts
 
 
-def _large_rows(
+def _is_same_at_both_ends(table: _Table, cycle: Column | None) -> bool:
+    """Tell whether the cycle numbers, which never fall, are all the same."""
+    if cycle is None:
+        return True
+    block, delimiter, position = table.block, table.headings.delimiter, cycle.position
+    end = len(block.rstrip("\n"))
+    last = block[block.rfind("\n", 0, end) + 1 : end]
+    return (
+        block.split(delimiter, position + 1)[position].strip()
+        == last.split(delimiter, position + 1)[position].strip()
+    )
+
+
+def _large_points(
     source: Source, table: _Table, columns: ImpedanceColumns, warnings: list[str]
-) -> tuple[Points, FloatArray | None]:
-    """Return the points of a large table, and the direct voltage of each where the table has it."""
-    numbering, bias = columns.spectrum.position if columns.spectrum else None, table.headings.bias
-    wanted = {position for position in (*columns.positions, numbering, bias) if position is not None}
+) -> tuple[Points, _Volts]:
+    """Return the points of a large table, and what finds the direct voltage of each."""
+    cycle, bias = table.headings.cycle, table.headings.bias
+    wanted = {*columns.positions} | ({cycle.position} if cycle else set()) | (set() if bias is None else {bias})
     rows = _delimited(source, table, sorted(wanted), warnings)
     frequency, real, imaginary = (
         rows.required(column.position, column.factor) for column in (columns.frequency, columns.first, columns.second)
     )
     if columns.polar:
         real, imaginary = cartesian(real, imaginary)
-    points = Points(frequency, real, imaginary, None if numbering is None else rows.required(numbering))
-    return points, None if bias is None else rows.required(bias)
+    points = Points(frequency, real, imaginary, None if cycle is None else rows.required(cycle.position))
+    volts = None if bias is None else rows.optional(bias, "dc_bias_volt")
+    return impedance_points(points), lambda warnings: volts
 
 
 def _delimited(source: Source, table: _Table, wanted: Sequence[int], warnings: list[str]) -> DelimitedTable:

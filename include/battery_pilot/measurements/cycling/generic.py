@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -41,7 +42,8 @@ _UNIT_HEADINGS = {
 _LEVEL = "state_of_charge_percent"
 # Headings as :func:`plain` gives them; of several in one file the first in this order wins.
 _SPELLINGS = {
-    "test_time_second": "testtime totaltime elapsedtime runtime cumulativetime correctedtime time times t zeit temps "
+    "test_time_second": "testtime totaltime elapsedtime runtime cumulativetime correctedtime gesamtzeit testzeit time times t zeit "
+    "temps "
     "总时间 测试时间 时间 経過時間 時間 試験時間 시간",
     "voltage_volt": "voltage cellvoltage terminalvoltage batteryvoltage voltagemeasured potential ewe ecell cvol u v "
     "we(1)potential spannung tension 电压 電圧 電壓 전압",
@@ -64,6 +66,8 @@ _SHORT_NAMES = {"t": "second", "u": "volt", "v": "volt", "i": "ampere", "ewe": "
 """Letters that mean a quantity only with its unit."""
 _LOG_UNITS = set(_SHORT_NAMES.values())
 _CYCLER = {"cycle_count", "step_index", "charging_capacity_ah", "discharging_capacity_ah"}
+_CLOCK = re.compile(r"(\d+d )?\d+:\d\d?:\d\d?([.,]\d*)?")
+"""A time since the start, such as ``26:03:10.500`` or ``1d 02:03:10``."""
 _MOMENTS = (
     "datetime",
     "datestamp",
@@ -264,7 +268,7 @@ def _test_time(
 ) -> FloatArray:
     """Return test time in second; where the column holds dates, since the first of them."""
     heading, first = headings[column.position], table.first(column.position)
-    if _is_number(first) or first.count(":") == 2 and len(first) < len("0000-00-00"):
+    if _is_number(first) or _CLOCK.fullmatch(first):
         return seconds(table, column, heading, warnings)
     moments = row_moments(table.text(column.position), facts, warnings)
     if moments is None or moments.null_count:

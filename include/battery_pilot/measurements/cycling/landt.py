@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from battery_pilot.measurements.model import Kind, Measurement
+    from battery_pilot.measurements.sheets import Workbook
     from battery_pilot.measurements.source import Source
 
 _EXPECTED = "Landt text"
@@ -122,9 +123,9 @@ class LandtReader:
         found = _record_sheet(source)
         if found is None:
             raise source.error("file", "expected a sheet of Landt records with test time, voltage and current")
-        sheet, row, headings, rows = found
+        book, sheet, row, headings = found
         columns = _columns(headings, source, f"sheet {sheet!r}, row {row + 1}")
-        table = SheetTable(source, sheet, rows, row, headings, warnings)
+        table = SheetTable(source, sheet, book.rows(sheet), row, headings, warnings)
         return _measurement(source, self.name, table, headings, columns, warnings)
 
 
@@ -194,8 +195,8 @@ def _is_record_table(headings: Sequence[str]) -> bool:
     return has_time and {"voltage_volt", "current_ampere"} <= names
 
 
-def _record_sheet(source: Source) -> tuple[str, int, list[str], list[list[Any]]] | None:
-    """Return the sheet of records: its name, the row of the headings from 0, the headings and all rows."""
+def _record_sheet(source: Source) -> tuple[Workbook, str, int, list[str]] | None:
+    """Return the sheet of records: the workbook, its name, the row of the headings from 0, and the headings."""
     book = source.workbook
     if book is None:
         return None
@@ -205,5 +206,5 @@ def _record_sheet(source: Source) -> tuple[str, int, list[str], list[list[Any]]]
         for number, row in enumerate(book.rows(sheet, _LINES_OF_HEADER)):
             headings = trim_empty([as_text(cell) for cell in row])
             if headings and headings[0].startswith(_FIRST_LINES) and _is_record_table(headings):
-                return sheet, number, headings, book.rows(sheet)
+                return book, sheet, number, headings
     return None

@@ -174,7 +174,7 @@ class ImpedanceColumns:
     @property
     def last_position(self) -> int:
         """Position of the last column that is used."""
-        return max(self.positions)
+        return max(*self.positions, self.spectrum.position if self.spectrum else 0)
 
     def guesses(self) -> list[str]:
         """Return a sentence for each unit that the headings leave open; that of a phase depends on its values."""

@@ -11,22 +11,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from battery_pilot.errors import MeasurementError
 from battery_pilot.measurements.facts import facts_in
-from battery_pilot.measurements.impedance.rows import Rows, check_end, rows_of, values_of
+from battery_pilot.measurements.impedance.rows import check_end, columns_of, rows_of
 from battery_pilot.measurements.tables import Points, cycling_measurement, impedance_measurement
 from battery_pilot.measurements.text import shown, to_float
 from battery_pilot.measurements.times import DATES, start_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from battery_pilot.measurements.model import Kind, Measurement
     from battery_pilot.measurements.source import Source
+    from battery_pilot.measurements.tables import FloatArray
 
 _EXPECTED = "Gamry EXPLAIN text"
 _SPECTRUM, _LOG = "ZCURVE", "CURVE"
 _MEASURED = ("Freq", "Zreal", "Zimag")
 _CORRECTED = ("Freq", "ZrealDrCor", "ZimagDrCor")
+_BIAS = "Vdc"
 _LOGGED = {"test_time_second": "T", "voltage_volt": "Vf", "current_ampere": "Im"}
 # Experiments with a controlled current: chronopotentiometry and those of the battery package.
 _CYCLING_TAGS = ("CHRONOP", "PWR")
@@ -34,6 +37,7 @@ _CURRENT_SIGN = "Positive current was taken as charging, as it is where the work
 _LONGEST_NUMBER = 40
 _LINE_END, _BLANK = 10, 32
 _BYTES_AT_ONCE = 1 << 13
+_CHARACTERS_AT_ONCE = 1 << 20
 # A sweep ends at most one point (10 per decade: factor 1.26) away from the frequency that was asked for.
 _FINAL_FREQUENCY_TOLERANCE = 1.3
 
@@ -49,13 +53,11 @@ class _Table(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """The rows of a table with the positions of its headings."""
+    """The headings of a table, the numbers of the columns that were asked for, and the line of each row."""
 
-    columns: dict[str, int]
-    rows: Rows
-
-    def values(self, heading: str, source: Source) -> list[float]:
-        return values_of(self.rows, self.columns[heading], heading, source)
+    headings: list[str]
+    values: dict[str, FloatArray]
+    lines: Sequence[int]
 
 
 class GamryReader:
@@ -96,10 +98,9 @@ class GamryReader:
 
     def _impedance(self, text: str, tables: list[_Table], source: Source) -> Measurement:
         warnings: list[str] = []
-        curves = [_curve(text, table, _MEASURED, source, warnings) for table in tables]
-        corrected = all(name in curve.columns for curve in curves for name in _CORRECTED)
-        points = _points(curves, _CORRECTED if corrected else _MEASURED, source)
-        bias = curves[0].values("Vdc", source) if len(curves) == 1 and "Vdc" in curves[0].columns else []
+        curves = [_curve(text, table, _MEASURED, source, warnings, _CORRECTED) for table in tables]
+        corrected = all(name in curve.values for curve in curves for name in _CORRECTED)
+        points = _points(curves, _CORRECTED if corrected else _MEASURED)
 
         def facts(warnings: list[str]) -> dict[str, Any]:
             header = _header(text)
@@ -111,8 +112,8 @@ class GamryReader:
             else:
                 warnings += _early_end(header, points)
             found = {"instrument": _instrument(header), **_metadata(header, warnings)}
-            if bias:
-                found["dc_bias_volt"] = sum(bias) / len(bias)
+            if len(curves) == 1 and _BIAS in curves[0].headings:
+                found |= _bias(text, tables[0], source, warnings)
             if corrected or "\nDRIFTCOR\t" in header:
                 found["drift_corrected"] = corrected
             if corrected:
@@ -125,10 +126,10 @@ class GamryReader:
         warnings, header = [_CURRENT_SIGN], _header(text)
         curve = _curve(text, table, tuple(_LOGGED.values()), source, warnings)
         if _is_aborted(header):
-            warnings.append(f"The experiment was aborted; the {len(curve.rows.lines)} rows until then were read.")
-        columns = {name: np.array(curve.values(heading, source)) for name, heading in _LOGGED.items()}
+            warnings.append(f"The experiment was aborted; the {len(curve.lines)} rows until then were read.")
+        columns = {name: curve.values[heading] for name, heading in _LOGGED.items()}
         facts = _metadata(header, warnings)
-        facts["columns_left_out"] = tuple(name for name in curve.columns if name not in _LOGGED.values())
+        facts["columns_left_out"] = tuple(name for name in curve.headings if name not in curve.values)
         return cycling_measurement(
             source, self.name, columns, instrument=_instrument(header), facts=facts, warnings=warnings
         )
@@ -198,35 +199,68 @@ def _instrument(header: str) -> str:
     return f"Gamry {_field(header, 'PSTAT')}".strip()
 
 
-def _curve(text: str, table: _Table, needed: tuple[str, ...], source: Source, warnings: list[str]) -> _Curve:
+def _curve(
+    text: str,
+    table: _Table,
+    needed: tuple[str, ...],
+    source: Source,
+    warnings: list[str],
+    wanted: tuple[str, ...] = (),
+) -> _Curve:
     """Return the rows of a table below its headings and units.
 
     Fewer rows than announced are no truncation where the experiment was stopped.
 
     :param text: the file.
     :param needed: headings that it must have.
+    :param wanted: further headings whose values will be asked for, where it has them.
     """
     line_of_table = 1 + int(np.count_nonzero(_octets(text[: table.begin]) == _LINE_END))
     start = min(_line_end(text, table.start) + 1, table.end)
     headings = [heading.strip() for heading in text[table.start : start].strip().split("\t")]
-    columns = {heading: position for position, heading in enumerate(headings)}
     for name in needed:
-        if name not in columns:
+        if name not in headings:
             problem = f"truncated or damaged table {table.tag}: column {name} is missing in its headings"
             raise source.error(f"line {line_of_table}", problem)
     line = line_of_table + 2
     if to_float(text[start : start + _LONGEST_NUMBER].removeprefix("\t").partition("\t")[0], True) is None:
         start, line = min(_line_end(text, start) + 1, table.end), line + 1  # The units.
-    block = text[start : table.end]
-    rows = rows_of(_with_tabs(block, len(headings)), line, "\t", len(headings), source, indentation="\t")
+    columns = [(headings.index(name), name) for name in (*needed, *wanted) if name in headings]
+    values, lines = _numbers(text[start : table.end], line, headings, columns, source, warnings)
     announced = int(table.announced[:9]) if table.announced.isdecimal() else 0
-    if len(rows.lines) < announced and not _is_aborted(_header(text)):
-        problem = (
-            f"truncated table {table.tag}: {len(rows.lines)} rows found, {announced} announced; copy the file again"
-        )
+    if len(lines) < announced and not _is_aborted(_header(text)):
+        problem = f"truncated table {table.tag}: {len(lines)} rows found, {announced} announced; copy the file again"
         raise source.error(f"line {line_of_table}", problem)
-    check_end(block, rows, max(columns[name] for name in needed), len(headings), source, warnings)
-    return _Curve(columns, rows)
+    return _Curve(headings, {name: own for (_, name), own in zip(columns, values, strict=True)}, lines)
+
+
+def _numbers(
+    block: str,
+    line: int,
+    headings: list[str],
+    columns: list[tuple[int, str]],
+    source: Source,
+    warnings: list[str],
+) -> tuple[FloatArray, Sequence[int]]:
+    """Return the numbers of some columns, one column a row, and the line of each row.
+
+    A long table is read in pieces, as its cells take many times the memory of its numbers.
+    """
+    width, last_used = len(headings), max(position for position, _ in columns)
+    parts: list[FloatArray] = []
+    lines: list[Sequence[int]] = []
+    start = 0
+    while start < len(block) or not parts:
+        end = block.find("\n", start + _CHARACTERS_AT_ONCE) + 1 or len(block)
+        piece = _with_tabs(block[start:end], width)
+        rows = rows_of(piece, line, "\t", width, source, last_used=last_used, indentation="\t")
+        parts.append(columns_of(rows, columns, source))
+        lines.append(rows.lines)
+        line, start = line + (block.count("\n", start, end) if end < len(block) else 0), end
+    check_end(block, rows, last_used, width, source, warnings)
+    if len(parts) == 1:
+        return parts[0], lines[0]
+    return np.concatenate(parts, axis=1), list(chain.from_iterable(lines))
 
 
 def _with_tabs(block: str, width: int) -> str:
@@ -237,17 +271,27 @@ def _with_tabs(block: str, width: int) -> str:
     return "\n".join(row if row.count("\t") == width - 1 else "\t".join(row.split()) for row in rows)
 
 
-def _points(curves: list[_Curve], names: tuple[str, ...], source: Source) -> Points:
+def _bias(text: str, table: _Table, source: Source, warnings: list[str]) -> dict[str, float]:
+    """Return the mean direct voltage of a spectrum."""
+    try:
+        values = _curve(text, table, (_BIAS,), source, []).values[_BIAS]
+    except MeasurementError as error:
+        warnings.append(f"The measured direct voltage was left out: {error.place}: {error.problem}.")
+        return {}
+    return {"dc_bias_volt": float(values.sum()) / len(values)}
+
+
+def _points(curves: list[_Curve], names: tuple[str, ...]) -> Points:
     """Return the points of all curves, each a spectrum."""
-    frequency, real, imaginary = ([curve.values(name, source) for curve in curves] for name in names)
+    frequency, real, imaginary = ([curve.values[name] for curve in curves] for name in names)
     if len(curves) == 1:
-        return Points(frequency[0], real[0], imaginary[0], places=curves[0].rows.lines)
+        return Points(frequency[0], real[0], imaginary[0], places=curves[0].lines)
     return Points(
-        list(chain(*frequency)),
-        list(chain(*real)),
-        list(chain(*imaginary)),
-        [index for index, curve in enumerate(curves) for _ in curve.rows.lines],
-        list(chain(*(curve.rows.lines for curve in curves))),
+        np.concatenate(frequency),
+        np.concatenate(real),
+        np.concatenate(imaginary),
+        np.repeat(np.arange(len(curves)), [len(curve.lines) for curve in curves]),
+        list(chain.from_iterable(curve.lines for curve in curves)),
     )
 
 

@@ -6,7 +6,7 @@ Each program has a layout of its own, told by its first lines; what they share i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,9 @@ class ListingReader:
         columns, headings, delimiter, start = self._headings(text, source)
         block, warnings = text[start:], list[str]()
         width = len(headings)
-        rows = rows_of(block, text.count("\n", 0, start) + 1, delimiter, width, source)
+        simple = len(set(headings)) == width and self.counter not in headings
+        last = columns.last_position if simple else None
+        rows = rows_of(block, text.count("\n", 0, start) + 1, delimiter, width, source, last_used=last)
         check_end(text, rows, columns.last_position, width, source, warnings)
         header = text[:start]
         if len(set(headings)) < len(headings):
@@ -82,7 +84,7 @@ class ListingReader:
             points = points_in(rows, columns, source)
         if self.counter in headings and rows.lines:
             count = values_of(rows, headings.index(self.counter), self.counter, source)
-            points = replace(points, spectrum=np.cumsum(np.diff(count, prepend=count[0]) < 0))
+            points = points._replace(spectrum=np.cumsum(np.diff(count, prepend=count[0]) < 0))
         return impedance_measurement(
             source,
             self.name,

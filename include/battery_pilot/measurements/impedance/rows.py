@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from battery_pilot.measurements.number_blocks import all_but
-from battery_pilot.measurements.tables import Points
+from battery_pilot.measurements.tables import Points, are_finite
 from battery_pilot.measurements.text import check_last_line, number, numbers, split_cells
 
 if TYPE_CHECKING:
@@ -27,25 +26,23 @@ _ROWS_AT_THE_END = 30
 class Rows(NamedTuple):
     """The rows of a table, all with the same number of cells.
 
-    :param cells: cells of the first row, of the second, and so on.
-    :param stride: distance of a cell from that of the next row in the same column.
+    :param columns: the cells column by column; of those that nobody will ask for, some may be missing at the end.
     :param lines: line in the file of each row, counted from 1.
     :param decimal_comma: a comma is the decimal sign.
     :param is_plain: no cell holds a character that Python, but no instrument, takes for part of a number.
     """
 
-    cells: list[str]
-    stride: int
+    columns: Sequence[Sequence[str]]
     lines: Sequence[int]
     decimal_comma: bool = False
     is_plain: bool = False
 
-    def column(self, position: int) -> list[str]:
+    def column(self, position: int) -> Sequence[str]:
         """Return the cells of a column.
 
         :param position: counted from 0.
         """
-        return self.cells[position :: self.stride]
+        return self.columns[position] if self.columns else ()
 
 
 def rows_from(rows: Sequence[Sequence[str]], lines: Sequence[int], decimal_comma: bool = False) -> Rows:
@@ -55,11 +52,18 @@ def rows_from(rows: Sequence[Sequence[str]], lines: Sequence[int], decimal_comma
     :param lines: line in the file of each row, counted from 1.
     :param decimal_comma: a comma is the decimal sign.
     """
-    return Rows(list(chain.from_iterable(rows)), len(rows[0]) if rows else 1, lines, decimal_comma)
+    return Rows(list(zip(*rows, strict=True)), lines, decimal_comma)
 
 
 def rows_of(
-    block: str, first_line: int, delimiter: str | None, width: int, source: Source, indentation: str = ""
+    block: str,
+    first_line: int,
+    delimiter: str | None,
+    width: int,
+    source: Source,
+    *,
+    last_used: int | None = None,
+    indentation: str = "",
 ) -> Rows:
     r"""Split a block of text into rows; blank lines are passed over.
 
@@ -68,6 +72,7 @@ def rows_of(
     :param delimiter: delimiter of the cells; ``None`` for any blanks. A comma in a cell is a decimal comma.
     :param width: number of headings; further cells must be empty.
     :param source: the file, for error messages.
+    :param last_used: position of the last column that will be asked for; by default all can be.
     :param indentation: what stands before the first cell of each row: nothing, or one delimiter.
     :raises MeasurementError: for a row with fewer or more cells than headings, but for empty ones at its end.
     """
@@ -78,18 +83,35 @@ def rows_of(
     has_quotes = '"' in body
     if delimiter and not has_quotes:
         newlines, stride, count = _layout(body, delimiter, indentation)
-        cells = body.removeprefix(indentation).replace(newlines, "" if indentation else delimiter).split(delimiter)
-        if stride == width or (stride == width + 1 and not any(cells[width::stride])):
-            lines = range(first_line, first_line + len(newlines) * count, len(newlines))
-            return Rows(cells, stride, lines, decimal_comma, body.isascii() and "_" not in body)
-    texts = enumerate(body.split("\n"), first_line)
-    contents = [(line, text.removeprefix(indentation)) for line, text in texts if text and not text.isspace()]
+        if stride in (width, width + 1):
+            kept = stride if last_used is None else last_used + 1
+            columns = _columns(body.removeprefix(indentation), newlines + indentation, delimiter, stride, kept)
+            is_whole = stride == width or {cell[-1:] for cell in columns[-1]} <= {"", delimiter}
+            # Text between two line ends that are one elsewhere makes fewer rows.
+            if is_whole and len(columns[-1]) == count:
+                lines = range(first_line, first_line + len(newlines) * count, len(newlines))
+                return Rows(columns, lines, decimal_comma, body.isascii() and "_" not in body)
+    numbered = enumerate(body.split("\n"), first_line)
+    contents = [(line, text.removeprefix(indentation)) for line, text in numbered if text and not text.isspace()]
     if has_quotes:
         filled = [(line, split_cells(text, delimiter or " ")) for line, text in contents]
     else:
         filled = [(line, text.split(delimiter)) for line, text in contents]
     demand_width(filled, width, source)
     return rows_from([row for _, row in filled], [line for line, _ in filled], decimal_comma)
+
+
+def _columns(body: str, end: str, delimiter: str, stride: int, kept: int) -> list[Sequence[str]]:
+    """Return the first columns of rows that are all alike, and the last one or the rest of each row.
+
+    :param end: what stands between two rows.
+    :param stride: cells of each row.
+    :param kept: how many columns are wanted.
+    """
+    if 2 * kept < stride:
+        return list(zip(*[row.split(delimiter, kept) for row in body.split(end)], strict=True))
+    cells = body.replace(end, delimiter).split(delimiter)
+    return [cells[position::stride] for position in (*range(kept), stride - 1)]
 
 
 def _layout(body: str, delimiter: str, indentation: str) -> tuple[str, int, int]:
@@ -136,16 +158,38 @@ def values_of(rows: Rows, position: int, heading: str, source: Source) -> list[f
     :param source: the file, for the error message.
     :raises MeasurementError: naming line and column of the first cell that is no number.
     """
-    cells, stride, lines, decimal_comma, is_plain = rows
-    if is_plain and not decimal_comma:
+    cells = rows.column(position)
+    if rows.is_plain and not rows.decimal_comma:
         try:
-            values = list(map(float, cells[position::stride]))
+            values = list(map(float, cells))
         except ValueError:
             pass  # The line is named below.
         else:
             if math.isfinite(sum(values)):
                 return values
-    return numbers(cells[position::stride], lines, source, heading, decimal_comma)
+    return numbers(cells, rows.lines, source, heading, rows.decimal_comma)
+
+
+def columns_of(rows: Rows, columns: Sequence[tuple[int, str]], source: Source) -> FloatArray:
+    """Return the numbers of some columns as the rows of an array; the way of :func:`values_of` for several at once.
+
+    :param rows: the table.
+    :param columns: position, counted from 0, and heading of each.
+    :param source: the file, for the error message.
+    :raises MeasurementError: naming line and column of the first cell that is no number.
+    """
+    if rows.is_plain and not rows.decimal_comma:
+        wanted: list[str] = []
+        for position, _ in columns:
+            wanted += rows.columns[position]
+        try:
+            values = np.array(wanted, np.float64)
+        except ValueError:
+            pass  # The line is named below.
+        else:
+            if are_finite(values):
+                return values.reshape(len(columns), len(rows.lines))
+    return np.array([values_of(rows, position, heading, source) for position, heading in columns])
 
 
 def points_in(rows: Rows, columns: ImpedanceColumns, source: Source) -> Points:
@@ -156,22 +200,29 @@ def points_in(rows: Rows, columns: ImpedanceColumns, source: Source) -> Points:
     :param source: the file, for error messages.
     :raises MeasurementError: for cells that are not numbers.
     """
-
-    def values(column: Column) -> list[float] | FloatArray:
-        plain = values_of(rows, column.position, column.heading, source)
-        return plain if column.factor == 1.0 else column.factor * np.array(plain)
-
-    frequency, first, second = values(columns.frequency), values(columns.first), values(columns.second)
+    wanted = columns.frequency, columns.first, columns.second
+    values = columns_of(rows, [(column.position, column.heading) for column in wanted], source)
+    for column, own in zip(wanted, values, strict=True):
+        if column.factor != 1.0:
+            own *= column.factor
+    frequency, first, second = values
     if columns.polar:
-        magnitude, phase = np.asarray(first), np.radians(second)
-        first, second = magnitude * np.cos(phase), magnitude * np.sin(phase)
-    return Points(frequency, first, second, _numbering(rows, columns.spectrum, source), rows.lines)
+        phase = np.radians(second)
+        first, second = first * np.cos(phase), first * np.sin(phase)
+    numbering = numbering_in(rows, columns.spectrum, source) if columns.spectrum else None
+    return Points(frequency, first, second, numbering, rows.lines)
 
 
-def _numbering(rows: Rows, column: Column | None, source: Source) -> list[float] | None:
-    """Return the numbers that tell the spectra apart, or ``None`` where all rows have the same one."""
-    cells = rows.column(column.position) if column else []
-    if column is None or not cells:
+def numbering_in(rows: Rows, column: Column, source: Source) -> list[float] | None:
+    """Return the numbers that tell the spectra apart, or ``None`` where all rows have the same one.
+
+    :param rows: the table.
+    :param column: where the numbers are.
+    :param source: the file, for the error message.
+    :raises MeasurementError: for a cell that is no number.
+    """
+    cells = rows.column(column.position)
+    if not cells:
         return None
     if cells.count(cells[0]) == len(cells):
         number(cells[0], source, rows.lines[0], column.heading, rows.decimal_comma)

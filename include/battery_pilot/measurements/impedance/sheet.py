@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import MeasurementError
@@ -25,17 +24,6 @@ _EXPECTED = "a sheet with a table of frequency and impedance"
 _ROWS_BEFORE_TABLE = 100
 _SHEETS_TO_SNIFF = 4
 _ROWS_AT_ONCE = 10_000
-
-
-@dataclass(frozen=True)
-class _SheetPoints(Points):
-    """Points with the sheet of each."""
-
-    sheets: Sequence[str] = ()
-
-    def place(self, index: int) -> str:
-        row = "" if self.places is None else f", row {self.places[index]}"
-        return f"sheet {shown(self.sheets[index])}{row}"
 
 
 class ImpedanceSheetReader:
@@ -84,10 +72,7 @@ class ImpedanceSheetReader:
             raise source.error("file", f"no table, expected {_EXPECTED}")
         if others:
             warnings.append(f"Sheets without a table of impedance were left out: {', '.join(map(shown, others))}.")
-        joined = one_after_another(tables)
-        points = _SheetPoints(
-            joined.frequency_hertz, joined.real_ohm, joined.imaginary_ohm, joined.spectrum, joined.places, names
-        )
+        points = one_after_another(tables)._replace(sheets=names)
         return impedance_measurement(
             source, self.name, points, facts={"columns_left_out": left_out}, warnings=warnings
         )

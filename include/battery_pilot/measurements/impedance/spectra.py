@@ -105,7 +105,7 @@ def check_sign(imaginary_ohm: FloatArray, warnings: list[str]) -> None:
 
 def _part(rows: Rows, columns: ImpedanceColumns, is_one_of_several: bool, source: Source, clean: _Cleaner) -> _Part:
     def tokens(column: Column) -> list[str]:
-        return rows.column(column.position)
+        return list(rows.column(column.position))
 
     wanted = (
         [columns.frequency, columns.first]
@@ -138,7 +138,7 @@ def _agreement(imaginary: FloatArray, rows: Rows, columns: ImpedanceColumns, cle
     """Return how far an imaginary part has the sign of a phase that is turned round, from -1 to 1 for each point."""
     if columns.witness is None:
         return 0.0
-    phases = clean([rows.column(columns.witness.position)])[0]
+    phases = clean([list(rows.column(columns.witness.position))])[0]
     values = [to_float(phase, rows.decimal_comma) for phase in phases]
     if len(values) != len(imaginary) or None in values:
         return 0.0

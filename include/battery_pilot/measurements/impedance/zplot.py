@@ -51,7 +51,14 @@ class ZPlotReader:
         text = source.text(_EXPECTED)
         end_of_header, start, columns, width = _headings(text, source)
         header, block = text[:end_of_header], text[start:]
-        rows = rows_of(block, text.count("\n", 0, start) + 1, _delimiter(block, width), width, source)
+        rows = rows_of(
+            block,
+            text.count("\n", 0, start) + 1,
+            _delimiter(block, width),
+            width,
+            source,
+            last_used=columns.last_position,
+        )
         warnings: list[str] = []
         check_end(text, rows, columns.last_position, width, source, warnings)
         announced = _ANNOUNCED.fullmatch(header[header.rstrip().rfind("\n") + 1 :].strip())

@@ -58,6 +58,22 @@ def test_a_header_of_impossible_length_is_reported(mpt: str, announced: str) -> 
         read_bytes(mpt.replace("lines : 12", f"lines : {announced}").encode(), "a.mpt")
 
 
+def test_a_direct_voltage_that_is_no_number_is_left_out_with_a_warning(mpt: str) -> None:
+    head, mark, rows = mpt.partition("Cp/µF\t\n")
+    damaged = head + mark + rows.replace("3.7", "3.x7", 1)
+    expected, found = (read_bytes(text.encode("latin-1"), "a.mpt") for text in (mpt, damaged))
+    assert found.table["real_impedance_ohm"] == expected.table["real_impedance_ohm"]
+    assert found.metadata.dc_bias_volt is None
+    assert any("dc_bias_volt was left out: line 13: <Ewe>/V" in warning for warning in found.warnings)
+
+
+def test_a_gap_between_two_sweeps_that_lets_the_frequency_fall_throughout_keeps_them_apart(mpt: str) -> None:
+    head, mark, rows = mpt.partition("Cp/µF\t\n")
+    lines = rows.splitlines(keepends=True)
+    table = read_bytes((head + mark + "".join([*lines[:8], *lines[24:]])).encode("latin-1"), "a.mpt").table
+    assert table["spectrum_index"].to_pylist() == [0] * 8 + [1] * 8
+
+
 def test_a_header_without_its_length_is_reported(mpt: str) -> None:
     with pytest.raises(MeasurementError, match="line 2: expected 'Nb header lines : n'"):
         read_bytes(mpt.replace("Nb header", "No header").encode(), "a.mpt")

@@ -36,6 +36,13 @@ def test_headings_of_any_origin_are_understood(headings: str) -> None:
     assert measurement.warnings == ("Positive current was taken as charge, because the voltage follows it so.",)
 
 
+@pytest.mark.parametrize("clock", ["0:00:{:06.3f}", "00:00:{:02.0f}", "0d 00:00:{:02.0f}"])
+def test_clock_times_are_seconds_since_the_start_and_the_time_of_the_test_wins(clock: str) -> None:
+    lines = [f"00:00:00;{clock.format(time)};{volt};{amp}" for time, volt, amp in ROWS[:6]]
+    text = "\n".join(["Zeit;Gesamtzeit;Spannung [V];Strom [A]", *lines, ""])
+    assert read_bytes(text.encode(), "a.csv").table["test_time_second"].to_pylist() == [row[0] for row in ROWS[:6]]
+
+
 def test_headings_below_other_lines_are_found() -> None:
     header = "# bench 4\noperator;someone\ncell;A7\n\n"
     text = f"{header}time [h];voltage [mV];current [mA]\n0,5;3600;0\n1;3700,5;1000\n1,5;3600;0\n2;3500;-1000\n"

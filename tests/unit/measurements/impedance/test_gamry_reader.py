@@ -98,6 +98,28 @@ def test_two_curves_are_two_spectra(gamry: str) -> None:
     assert table["spectrum_index"].to_pylist() == [0] * 16 + [1] * 16
 
 
+def test_a_table_read_in_pieces_has_the_same_points_and_lines(gamry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, mark, last_row = gamry.rpartition("\t16\t0.1\t")
+    broken = f"{head}{mark}x{last_row}"
+    whole = read_bytes(gamry.encode(), "a.dta").table
+    with pytest.raises(MeasurementError) as expected:
+        read_bytes(broken.encode(), "a.dta")
+    monkeypatch.setattr("battery_pilot.measurements.impedance.gamry._CHARACTERS_AT_ONCE", 200)
+    assert read_bytes(gamry.encode(), "a.dta").table == whole
+    with pytest.raises(MeasurementError) as found:
+        read_bytes(broken.encode(), "a.dta")
+    assert str(found.value) == str(expected.value)
+
+
+def test_a_measured_direct_voltage_that_is_no_number_leaves_the_one_that_was_set(gamry: str) -> None:
+    row = gamry.rstrip("\n").split("\n")[-1]
+    cells = row.split("\t")
+    cells[-2] = "x"
+    measurement = read_bytes(gamry.replace(row, "\t".join(cells)).encode(), "a.dta")
+    assert measurement.metadata.dc_bias_volt == 3.7
+    assert any("The measured direct voltage was left out: line" in warning for warning in measurement.warnings)
+
+
 def test_rows_separated_by_blanks_are_read(gamry: str) -> None:
     blanks = gamry.replace("\t15\t16\t", "  15 16 ")
     expected, found = read_bytes(gamry.encode(), "a.dta").table, read_bytes(blanks.encode(), "a.dta").table

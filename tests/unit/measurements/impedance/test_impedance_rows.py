@@ -56,6 +56,43 @@ def test_a_delimiter_that_moved_from_one_row_to_the_next_is_refused() -> None:
         rows_of(text, 7, "\t", 3, SOURCE)
 
 
+WIDE = [[*row, "a", "b", "c", "d", "e"] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (block("\t", WIDE), {}),
+        (block("\t", WIDE, end="\t"), {}),
+        (block("\t", WIDE).replace("\n", "\n\n"), {}),
+        (block("\t", WIDE, start="\t"), {"indentation": "\t"}),
+        (block("\t", WIDE).replace("\tb\t", '\t"b"\t'), {}),
+    ],
+)
+def test_the_first_columns_of_a_wide_table_are_those_of_the_whole(text: str, options: dict[str, str]) -> None:
+    rows = rows_of(text, 7, "\t", 8, SOURCE, last_used=2, **options)
+    assert [list(rows.column(position)) for position in range(3)] == [list(one) for one in zip(*ROWS, strict=True)]
+
+
+def test_a_lost_cell_behind_the_columns_that_are_used_is_refused() -> None:
+    text = block("\t", [*WIDE, WIDE[0][:-1]])
+    with pytest.raises(MeasurementError, match="line 10: 7 columns found, 8 expected"):
+        rows_of(text, 7, "\t", 8, SOURCE, last_used=2)
+
+
+@pytest.mark.parametrize("last_used", [None, 0])
+def test_text_in_a_line_that_is_blank_between_other_rows_is_refused(last_used: int | None) -> None:
+    text = block("\t").replace("\n", "\n\n").replace("-0.002\n\n", "-0.002\n-41207\n")
+    with pytest.raises(MeasurementError, match="line 10: 1 columns found, 3 expected"):
+        rows_of(text, 7, "\t", 3, SOURCE, last_used=last_used)
+
+
+def test_text_behind_the_last_heading_is_refused_also_where_few_columns_are_used() -> None:
+    text = block("\t", [[*row, "x"] for row in WIDE])
+    with pytest.raises(MeasurementError, match="line 7: 9 columns found, 8 expected"):
+        rows_of(text, 7, "\t", 8, SOURCE, last_used=2)
+
+
 def test_one_number_in_all_rows_numbers_one_spectrum() -> None:
     columns = recognise(["freq/Hz", "Re(Z)/Ohm", "-Im(Z)/Ohm", "cycle number"])
     assert columns is not None
