@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 from pyspark import TaskContext
 from pyspark.errors import PythonException
 from pyspark.sql.functions import sum as total
@@ -24,6 +24,7 @@ from spark_session import job_parser, run_job
 from battery_pilot.errors import BatteryPilotError, PassportError
 from battery_pilot.lake import Lake, Window, read_json, write_json
 from battery_pilot.passport.completeness import Tally
+from battery_pilot.passport.key_table import KeyTable
 from battery_pilot.pipeline.build import (
     WANTED,
     Made,
@@ -71,8 +72,7 @@ def make_passports(
 ) -> Made:
     """Write the window's passports into a staged folder that all executors see."""
     folder = aggregates_of(lake, window)
-    measured = set(pq.read_table(folder, columns=["battery_id"])["battery_id"].to_pylist())
-    shared, count = stage_wanted(lake, master, window, base_iri, measured, staged)
+    shared, count = stage_wanted(lake, master, window, base_iri, _measured(folder), staged)
     batteries = spark.read.parquet(str(staged / WANTED))
     rows = batteries.join(spark.read.parquet(str(folder)), "battery_id", "left")
     tasks = max(spark.sparkContext.defaultParallelism, -(-count // BATTERIES_A_TASK))
@@ -89,6 +89,12 @@ def make_passports(
     join_parts(staged)
     passports, *tally = (counts[name] or 0 for name in COUNTS)
     return Made(passports, Tally(*tally))
+
+
+def _measured(aggregates: Path) -> KeyTable:
+    """Return the names of the batteries that were measured; the driver holds none of them."""
+    batches = ds.dataset(aggregates, format="parquet").to_batches(columns=["battery_id"])
+    return KeyTable((name, "") for batch in batches for name in batch["battery_id"].to_pylist())
 
 
 def task(

@@ -12,12 +12,14 @@ import logging
 import shutil
 import sys
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyspark.sql.functions import lit
 from pyspark.sql.pandas.types import from_arrow_schema
 from spark_session import job_parser, run_job
 
@@ -26,6 +28,7 @@ from battery_pilot.electrochemistry.aggregates_sql import aggregate_cycles_sql
 from battery_pilot.electrochemistry.condition import Ratings
 from battery_pilot.electrochemistry.cycles import COUNTER_TOLERANCE_PERCENT
 from battery_pilot.electrochemistry.cycles_sql import cycle_summary_sql
+from battery_pilot.electrochemistry.definitions import OPTIONAL_COLUMNS
 from battery_pilot.lake import Lake, Window, write_json, write_lines
 from battery_pilot.passport.life import closures
 from battery_pilot.passport.master import MasterData, read_master
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILES_A_TASK = 128
+RATINGS_AT_ONCE = 20_000
 TABLES = ("measurements", "cycles", "spectra", "series", "checkups", "pulses", "aggregates", "files", "documents")
 
 
@@ -78,7 +82,10 @@ def process(spark: SparkSession, lake: Lake, window: Window, master: MasterData)
         )
         write_ratings(master, staged / "ratings.parquet")
         spark.read.parquet(str(staged / "ratings.parquet")).createOrReplaceTempView("ratings")
-        measured.where("kind = 'cycling'").createOrReplaceTempView("cycling_rows")
+        # A null that is written in a query reaches no shuffle and no window; one in a column goes through all of them.
+        absent = absent_columns(staged / "measurements" / "kind=cycling")
+        nulls = {name: lit(None).cast(measured.schema[name].dataType) for name in absent}
+        measured.where("kind = 'cycling'").withColumns(nulls).createOrReplaceTempView("cycling_rows")
         spark.sql(cycle_summary_sql("cycling_rows", "ratings")).write.parquet(str(staged / "cycles"))
         counts["cycles_off_counter"] = count_off_counter(staged / "cycles")
         spark.sql(series_sql("cycling_rows")).write.parquet(str(staged / "series"))
@@ -135,11 +142,30 @@ def write_files(measured: DataFrame, lake: Lake, window: Window, target: Path) -
 
 
 def write_ratings(master: MasterData, target: Path) -> None:
-    """Write the rated values of every battery."""
+    """Write the rated values of every battery, a few at a time."""
     ratings = {model_id: model.ratings().model_dump() for model_id, model in master.models.items()}
-    rows = [{"battery_id": battery_id, **ratings[model_id]} for battery_id, model_id in master.model_of.items()]
-    columns = [("battery_id", pa.string()), *((name, pa.float64()) for name in Ratings.model_fields)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), target)
+    columns = pa.schema([("battery_id", pa.string()), *((name, pa.float64()) for name in Ratings.model_fields)])
+    batteries = iter(master.model_of.items())
+    with pq.ParquetWriter(target, columns) as table:
+        while block := list(islice(batteries, RATINGS_AT_ONCE)):
+            rows = [{"battery_id": battery_id, **ratings[model_id]} for battery_id, model_id in block]
+            table.write_table(pa.Table.from_pylist(rows, schema=columns))
+
+
+def absent_columns(rows: Path) -> set[str]:
+    """Return the optional columns that are null in every row, as far as the statistics of the Parquet files tell.
+
+    :param rows: folder of the files; without it there are no rows.
+    """
+    present: set[str] = set()
+    for path in rows.glob("*.parquet"):
+        metadata = pq.read_metadata(path)
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for column in map(group.column, range(group.num_columns)):
+                facts = column.statistics
+                if facts is None or not facts.has_null_count or facts.null_count < column.num_values:
+                    present.add(column.path_in_schema)
+    return set(OPTIONAL_COLUMNS) - present
 
 
 def write_aggregates(spark: SparkSession, lake: Lake, window: Window, staged: Path) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WINDOW_ROWS_IN_MEMORY = 100_000
 LOCAL_SHUFFLE_PARTITIONS = 4
+GENERATED_CLASSES = 1000
+"""How many compiled classes Spark keeps. The cycle summary alone has more than the default of 100: each would be compiled
+again, by Spark and by Java, whenever it is needed again."""
 
 _UNREADABLE = re.compile(r"\[(PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|PARQUET_TYPE_ILLEGAL|FAILED_READ_FILE)\b[^\n]*")
 
@@ -34,7 +37,8 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     :param name: name of the application.
     """
     already_open = SparkSession.getActiveSession() is not None
-    spark = SparkSession.builder.appName(name).getOrCreate()
+    builder = SparkSession.builder.appName(name).config("spark.sql.codegen.cache.maxEntries", GENERATED_CLASSES)
+    spark = builder.getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     # The default, INT96, is read by other programs as a time without a zone.
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")

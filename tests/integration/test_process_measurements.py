@@ -6,10 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, TOTALS
+from battery_pilot.electrochemistry.definitions import OPTIONAL_COLUMNS
 from battery_pilot.lake import Lake, Window, read_json, read_lines
 from battery_pilot.pipeline.build import build, check_rejects, quarantine_file
 from battery_pilot.pipeline.discover import discover
@@ -261,3 +264,14 @@ def test_a_window_without_files_gives_empty_partitions(
     code, result = run(march)
     assert (code, result["files_read"], result["batteries"]) == (0, 0, 0)
     assert rows_of(lake, "aggregates", march) == []
+
+
+def test_columns_without_any_value_are_known_from_the_statistics_of_the_files(
+    job: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    columns = {name: pa.nulls(2, pa.float64()) for name in OPTIONAL_COLUMNS}
+    first, second = columns | {"cycle_count": pa.array([1.0, None])}, columns | {"step_count": pa.array([1.0, 2.0])}
+    for number, one in enumerate((first, second)):
+        pq.write_table(pa.table(one), tmp_path / f"{number}.parquet", row_group_size=1)
+    found = job("process_measurements").absent_columns(tmp_path)
+    assert found == {*OPTIONAL_COLUMNS} - {"cycle_count", "step_count"}

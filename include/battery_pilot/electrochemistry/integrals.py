@@ -107,14 +107,14 @@ def excursions(log: Log, beyond: Array) -> Array:
 
     :param beyond: whether the voltage is beyond a limit; a row without voltage is like the one before.
     """
-    if not beyond.any():
-        return np.zeros(log.cycles, dtype=np.int64)
     known = np.isfinite(log.voltage)
     if not known.all():
         newest = log.last(known)
         beyond = (newest >= 0) & beyond[newest]
-    follows = np.arange(beyond.size) > log.first
-    begins = log.last(beyond & ~(follows & previous(beyond, False)))
-    lasts = log.time - log.time[begins] >= EXCURSION_SECOND
-    lasted = follows & (previous(log.time, 0.0) - log.time[begins] >= EXCURSION_SECOND)
-    return log.by_cycle(np.add, beyond & lasts & ~lasted, 0)
+    # Few rows are beyond a limit, so only they are looked at.
+    at = np.flatnonzero(beyond)
+    begins = (np.diff(at, prepend=-2) > 1) | (log.first[at] == at)
+    begin = at[np.maximum.accumulate(np.where(begins, np.arange(at.size), 0))]
+    lasts = log.time[at] - log.time[begin] >= EXCURSION_SECOND
+    counts: Array = np.bincount(log.cycle[at[lasts & ~previous(lasts, False)]], minlength=log.cycles)
+    return counts

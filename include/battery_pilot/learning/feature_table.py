@@ -7,7 +7,8 @@ Accepted columns:
 - Impedance, one pair of columns for each frequency: names that differ only in ``real``/``imag`` (also ``re``/``im``,
   ``zreal``/``zimag``), for example ``1000_real`` and ``1000_imag`` or ``ZReal_2e+04Hz`` and ``ZImag_2e+04Hz``; or one
   text column for each frequency with complex numbers such as ``0.021-0.003j``; or columns of lists of one length
-  (a spectrum in each row), real and imaginary, paired by the same rule.
+  (a spectrum in each row), real and imaginary, paired by the same rule. A table with one row a frequency is widened
+  first, see :func:`battery_pilot.learning.long_table.widened`.
 - ``as_of``, ``time``, ``timestamp``, ``date``, ``cycle``, ``cycle_index``, ``cycle_number``, ``cycle_count``, ``day`` or
   ``days``: the order of a battery's rows. A number among them is a feature too; a date is none.
 - Every other number is a feature, also one written with its unit (``50 %``, ``25 degC``) if that is the same in all rows.
@@ -29,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from battery_pilot.errors import InputError
+from battery_pilot.learning.long_table import PART, widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,6 @@ MOST_CATEGORIES = 12
 """A text with more different values is a name or a remark."""
 
 _QUANTITY = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*([^\d\s.,][^\d]*?)?\s*")
-_PART = re.compile(r"(?<![a-z])z?[_ .'-]?(real|re|imaginary|imag|im)z?(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,19 @@ def read_table(path: Path, target: str, exclude: Collection[str] = ()) -> Featur
     for column in (BATTERY, target, *exclude):
         if column not in table:
             raise InputError(f"{path}: no column {column!r}; found {_listed(table.columns)}")
+    table, notes = widened(table, BATTERY, [name for name in ORDER_COLUMNS if name not in (target, *exclude)])
+    if target not in table:
+        raise InputError(f"{path}: {target} differs within a spectrum of a long table; expected one value a spectrum")
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(float)
     usable = np.isfinite(value) & table[BATTERY].notna().to_numpy()
-    warnings = []
+    warnings = [f"{path}: {note}" for note in notes]
     if dropped := int((~usable).sum()):
         warnings.append(f"{path}: {dropped} of {len(table)} rows left out: no {BATTERY} or no finite {target}")
     if not usable.any():
         raise InputError(f"{path}: no row has a {BATTERY} and a finite {target}; nothing to learn or to test")
     table = table[usable].reset_index(drop=True)
     order_column = next((name for name in ORDER_COLUMNS if name in table and name not in (target, *exclude)), None)
-    inputs = table.drop(columns=[BATTERY, target, *exclude])
+    inputs = table.drop(columns=[BATTERY, target, *exclude], errors="ignore")
     numbers, ignored = _numbers(inputs)
     if ignored:
         warnings.append(f"{path}: columns left out, neither numbers nor complex numbers: {_listed(ignored)}")
@@ -295,7 +299,7 @@ def _paired(numbers: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.com
     impedance = {name: numbers.pop(name).astype(complex) for name in list(numbers) if np.iscomplexobj(numbers[name])}
     parts: dict[str, dict[str, str]] = {}
     for name in numbers:
-        if match := _PART.search(name):
+        if match := PART.search(name):
             rest = (name[: match.start()] + name[match.end() :]).strip("_ .-")
             parts.setdefault(rest or "impedance", {})[match[1][:1].lower()] = name
     for rest, pair in parts.items():

@@ -70,6 +70,17 @@ def test_variance_model_is_a_power_law_of_the_variance() -> None:
     assert predict(given[8:]) == pytest.approx(life[8:])
 
 
+def test_discharge_model_follows_a_law_in_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early_life, "REPEATS", 1)
+    given = curves(24)
+    life = 3 * early_life.difference_curve(given, 100, 10).var(axis=1) ** -0.4
+    chosen = early_life.choose_discharge_model(given[:16], life[:16], [str(cell) for cell in range(16)])
+    assert chosen.error < 0.02
+    assert early_life.fit_discharge_model(chosen, given[:16], life[:16])(given[16:]) == pytest.approx(
+        life[16:], rel=0.1
+    )
+
+
 def test_protocols_leave_out_random_cells_whole_batches_and_quarters_by_life() -> None:
     life = np.array([500.0, 300, 900, 400, 600, 700, 800, 1000])
     folds = early_life.protocols(life, [str(cell) for cell in range(8)], ["a"] * 5 + ["b"] * 3, seed=0)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from battery_pilot.learning.regression import (
     MARGIN,
     Preparation,
+    elastic_net,
     fit,
     kernel_ridge,
     log_target_ridge,
@@ -144,3 +145,22 @@ def test_infinite_margin_lets_a_line_go_on() -> None:
     line = fit(ridge(1e-9), features, target, margin=np.inf)
     assert line(np.array([[100.0]])) == pytest.approx([100])
     assert fit(ridge(1e-9), features, target)(np.array([[100.0]])) == pytest.approx([13.5])
+
+
+def test_elastic_net_without_the_l1_norm_is_ridge_regression() -> None:
+    features, target = linear_data()
+    expected = fit(ridge(0.3), features[:40], target[:40])(features[40:])
+    assert fit(elastic_net(0.3, 0), features[:40], target[:40])(features[40:]) == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(0, 1000), st.floats(0.001, 0.5), st.floats(0.05, 1))
+@settings(max_examples=30, deadline=None)
+def test_elastic_net_meets_the_conditions_of_a_minimum(seed: int, strength: float, share: float) -> None:
+    random = np.random.default_rng(seed)
+    features, target = random.normal(size=(30, 5)), random.normal(size=30)
+    predict = elastic_net(strength, share)(features, target)
+    coefficients = predict(np.eye(5))
+    slope = features.T @ (target - features @ coefficients) / 30 - strength * (1 - share) * coefficients
+    used = coefficients != 0
+    assert slope[used] == pytest.approx(strength * share * np.sign(coefficients[used]), abs=1e-5)
+    assert (np.abs(slope[~used]) <= strength * share + 1e-5).all()
