@@ -18,8 +18,9 @@ from battery_pilot.errors import InputError, PassportError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery_pilot.passport.history import HistoryEntry, HistoryStore
+    from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, HistoryStore
     from battery_pilot.passport.timeline import Health, Version
+    from battery_pilot.pipeline.holdings import Holdings
 
 URI_VARIABLE = "BATTERY_PILOT_HISTORY_URI"
 SERIAL_NUMBER = "BatteryNameplate.SerialNumber"
@@ -33,7 +34,8 @@ def register(actions: Any) -> None:
         help="show a battery's versions and health over time; history verify: check that no version was changed",
         description="Show the versions of a battery's passport and its health over time, or check that they are whole.",
         epilog=f"The history is the provider's: a file, or the MongoDB that {URI_VARIABLE} names "
-        "(mongodb://user:password@host/database).",
+        "(mongodb://user:password@host/database). A consumer's is what came with the passport; with it are shown the "
+        "contracts under which it is held.",
     )
     history.add_argument(
         "words",
@@ -44,6 +46,7 @@ def register(actions: Any) -> None:
     history.add_argument("--recorded-at", type=_moment, metavar="TIME", help="what was said at that time")
     history.add_argument("--as-of", type=_moment, metavar="TIME", help="about the battery's state at that time")
     history.add_argument("--store", type=Path, help="SQLite file (history.sqlite in the provider's lake)")
+    history.add_argument("--lake", type=Path, help="a consumer's part of the lake (that of the configured one)")
     history.add_argument("--keys", type=Path, help="verify: key set (JWKS) of the provider, for a signed bundle")
     history.add_argument("--plot", type=Path, help="write the health over time as .svg or .png")
     history.add_argument("--json", action="store_true", help="print one JSON object")
@@ -121,7 +124,9 @@ def _show(chosen: argparse.Namespace, name: str) -> int:
     from battery_pilot.passport.timeline import health_timeline, versions
     from battery_pilot.pipeline.health_history import value_paths
 
-    entries = find_entries(open_store(chosen.store), name)
+    entries, held = _known(chosen, name)
+    if not entries and held:
+        return _show_removed(chosen, held)
     if chosen.recorded_at or chosen.as_of:
         return _said(chosen, entries)
     timeline = health_timeline(entries, value_paths())
@@ -136,16 +141,61 @@ def _show(chosen: argparse.Namespace, name: str) -> int:
                 "battery_id": entries[0].battery_id,
                 "health": [_times(asdict(one)) for one in timeline],
                 "versions": [_times(asdict(one)) for one in shown],
+                "receipts": _receipts(held),
             }
         )
     else:
         _print_health(entries[0].battery_id, timeline)
         for one in shown:
             _print_version(one)
+        _print_receipts(held)
     return 0
 
 
-def _said(chosen: argparse.Namespace, entries: Sequence[HistoryEntry]) -> int:
+def _known(chosen: argparse.Namespace, name: str) -> tuple[Sequence[DisclosedEntry], Holdings | None]:
+    """Return a battery's history, the provider's or else what a consumer got of it, and what a consumer holds."""
+    held = _held(chosen, name)
+    try:
+        return find_entries(open_store(chosen.store), name), held
+    except InputError:
+        if held is None or chosen.store:
+            raise
+        return held.bundle.entries if held.bundle else (), held
+
+
+def _held(chosen: argparse.Namespace, name: str) -> Holdings | None:
+    from battery_pilot.lake import Lake
+    from battery_pilot.pipeline.holdings import holdings
+    from battery_pilot.settings import load
+
+    return holdings(Lake(chosen.lake or load().lake / "consumer"), name)
+
+
+def _show_removed(chosen: argparse.Namespace, held: Holdings) -> int:
+    if chosen.json:
+        print_json({"battery_id": held.battery_id, "health": [], "versions": [], "receipts": _receipts(held)})
+    else:
+        print(f"battery {held.battery_id}: what was received of it has been removed")
+        _print_receipts(held)
+    return 0
+
+
+def _receipts(held: Holdings | None) -> list[dict[str, Any]]:
+    return [one.model_dump(mode="json") for one in held.entries] if held else []
+
+
+def _print_receipts(held: Holdings | None) -> None:
+    for one in held.entries if held else ():
+        what = f"version {one.version}, tier {one.tier}, " if one.version else ""
+        until = (
+            f", to be held until {one.expires_at.isoformat()}" if one.kind == "received" and one.expires_at else ""
+        )
+        print(f"\n{one.kind} {one.at.isoformat()}: {what}sha256 {one.sha256}")
+        print(f"  agreement {one.agreement_id} with {one.counterparty_id} on {one.asset_id}{until}")
+        print(f"  policy sha256 {one.policy_sha256}; receipt {one.entry_hash}")
+
+
+def _said(chosen: argparse.Namespace, entries: Sequence[DisclosedEntry]) -> int:
     from battery_pilot.passport.timeline import said
 
     found = said(entries, recorded_by=chosen.recorded_at, about=chosen.as_of)
@@ -184,8 +234,15 @@ def _verified_battery(chosen: argparse.Namespace, name: str) -> dict[str, Any]:
     from battery_pilot.passport.chain import current_entry, reconstruct, verify_chain
     from battery_pilot.passport.model import Tier
 
-    store = open_store(chosen.store)
-    entries = find_entries(store, name)
+    held = _held(chosen, name)  # reading it verifies it
+    receipts = {"receipts": len(held.entries)} if held else {}
+    try:
+        store = open_store(chosen.store)
+        entries = find_entries(store, name)
+    except InputError:
+        if held is None or held.bundle is None or chosen.store:
+            raise
+        return _whole(held.bundle.entries, held.bundle.tier.value) | receipts
     verify_chain(entries, Tier.AUTHORITY)
     head = store.head(entries[0].battery_id)
     ((_, values),) = deque(reconstruct(entries), maxlen=1)
@@ -200,7 +257,7 @@ def _verified_battery(chosen: argparse.Namespace, name: str) -> dict[str, Any]:
             f"history of battery {entries[0].battery_id}: the store takes another version for the current one than the "
             "versions say; restore it from a backup"
         )
-    return _whole(entries, "authority")
+    return _whole(entries, "authority") | receipts
 
 
 def _verified_file(chosen: argparse.Namespace, path: Path) -> dict[str, Any]:

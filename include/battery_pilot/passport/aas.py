@@ -7,10 +7,10 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-import rfc8785
 from basyx.aas.adapter.json import read_aas_json_file
 
 from battery_pilot.passport import compiled
+from battery_pilot.passport.canonical import canonical
 from battery_pilot.passport.mapping import part_of
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.shell import shell_dict
@@ -58,7 +58,7 @@ def canonical_json(passport: Passport) -> bytes:
 
     :func:`battery_pilot.passport.compiled.canonical_json` gives the same bytes, faster; what is written comes from there.
     """
-    return rfc8785.dumps(environment(passport))
+    return canonical(environment(passport))
 
 
 def passport_sha256(passport: Passport) -> str:

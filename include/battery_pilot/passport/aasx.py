@@ -34,7 +34,7 @@ _RELATIONSHIPS_TYPE = "application/vnd.openxmlformats-package.relationships+xml"
 _COMPRESSED = frozenset({"application/pdf", "model/gltf-binary", "image/png", "image/jpeg"})
 
 
-def write_aasx(passport: Passport, path: Path, contents: Contents | None = None, data: bytes | None = None) -> None:
+def write_aasx(passport: Passport, path: Path, contents: Contents | None = None) -> None:
     """Write an AASX package (Open Packaging Conventions) with a JSON part and the passport's files.
 
     The part is JSON because AASX Server and the BaSyx SDK read it whatever XML namespace they speak, and canonical,
@@ -44,7 +44,6 @@ def write_aasx(passport: Passport, path: Path, contents: Contents | None = None,
     :param passport: the passport or the view of one.
     :param path: the package; replaced as a whole.
     :param contents: returns where the content of a file lies; not needed where the passport has no files.
-    :param data: the passport's canonical JSON, where it has been made already.
     :raises PassportError: a file is too large, has changed, or there are too many or none to take them from.
     """
     files = passport.attachments
@@ -54,7 +53,7 @@ def write_aasx(passport: Passport, path: Path, contents: Contents | None = None,
         raise PassportError(f"battery {passport.battery_id}: nobody said where the content of {files[0].name} is")
     entries = {
         **_frame([(one.location, one.content_type) for one in files]),
-        _DATA_PART: data or canonical_json(passport),
+        _DATA_PART: canonical_json(passport),
     }
     sources = {one.location.removeprefix("/"): one for one in files}
     with _replacing(path) as stream, zipfile.ZipFile(stream, "w") as package:

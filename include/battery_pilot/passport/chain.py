@@ -8,17 +8,16 @@ chain cannot show is that its newest entries were withheld.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import rfc8785
 from pydantic import AwareDatetime, Field
 
 from battery_pilot.electrochemistry.condition import Frozen, Sha256
 from battery_pilot.errors import PassportError, TransientError
 from battery_pilot.passport.aas import flat_values_by_tier
+from battery_pilot.passport.canonical import canonical_sha256
 from battery_pilot.passport.lexical import Value, utc_text
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
@@ -55,7 +54,7 @@ class Seal(Frozen):
 
     def commitment(self) -> str:
         """Return the SHA-256 that stands for the seal in the entry's hash."""
-        return _sha256(self.model_dump(mode="json"))
+        return canonical_sha256(self.model_dump(mode="json"))
 
 
 class DisclosedEntry(Frozen):
@@ -101,7 +100,7 @@ class DisclosedEntry(Frozen):
 
     def computed_hash(self) -> str:
         """Return the hash that the entry should have."""
-        return _sha256(
+        return canonical_sha256(
             {
                 "battery_id": self.battery_id,
                 "version": self.version,
@@ -319,7 +318,3 @@ def _break(entry: DisclosedEntry, previous: DisclosedEntry | None, tier: Tier) -
 
 def _name(entry: DisclosedEntry) -> str:
     return f"history of battery {entry.battery_id}, version {entry.version}"
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(rfc8785.dumps(content)).hexdigest()  # type: ignore[arg-type]

@@ -13,10 +13,9 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from json.encoder import encode_basestring as _quoted
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import rfc8785
-
+from battery_pilot.passport.canonical import canonical
 from battery_pilot.passport.documents import Attachment, Text
 from battery_pilot.passport.filling import Element
 from battery_pilot.passport.lexical import to_xsd
@@ -37,11 +36,36 @@ Use = tuple[str, bool, bool]
 """Path of a row that a passport uses, and whether its file states a digest and a size."""
 
 
+class Texts(NamedTuple):
+    """The canonical JSON of a passport in its parts.
+
+    :param shell: the shell.
+    :param submodels: identifier and submodel, in the order of the identifiers; those that the batteries of a model share are
+        the same objects in each of their passports.
+    :param concepts: the list of concept descriptions; empty where there are none.
+    """
+
+    shell: str
+    submodels: tuple[tuple[str, str], ...]
+    concepts: str
+
+    def joined(self) -> bytes:
+        """Return the passport as a whole."""
+        described = f'"conceptDescriptions":{self.concepts},' if self.concepts else ""
+        inside = ",".join(text for _, text in self.submodels)
+        return f'{{"assetAdministrationShells":[{self.shell}],{described}"submodels":[{inside}]}}'.encode()
+
+
 def canonical_json(passport: Passport) -> bytes:
     """Return the passport as canonical JSON (RFC 8785), the same bytes as the objects of :mod:`aas` give.
 
     :param passport: a passport or a view of one.
     """
+    return canonical_texts(passport).joined()
+
+
+def canonical_texts(passport: Passport) -> Texts:
+    """Return the parts of :func:`canonical_json`."""
     ids = passport.identifiers
     submodels, uses = [], []
     for elements in _by_part(passport.elements):
@@ -55,10 +79,7 @@ def canonical_json(passport: Passport) -> bytes:
         uses.append(used)
     # Of texts alone, with ASCII names, the standard library's sorted JSON is canonical too, and quicker.
     shell = json.dumps(shell_dict(passport), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    concepts = _concepts(tuple(uses))
-    described = f'"conceptDescriptions":{concepts},' if concepts else ""
-    inside = ",".join(text for _, text in sorted(submodels))
-    return f'{{"assetAdministrationShells":[{shell}],{described}"submodels":[{inside}]}}'.encode()
+    return Texts(shell, tuple(sorted(submodels)), _concepts(tuple(uses)))
 
 
 def _by_part(elements: tuple[Element, ...]) -> Iterator[tuple[Element, ...]]:
@@ -219,4 +240,4 @@ def _row(path: str) -> Row:
 
 
 def _canonical(content: Any) -> str:
-    return rfc8785.dumps(content).decode()
+    return canonical(content).decode()

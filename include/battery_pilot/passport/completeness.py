@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from battery_pilot.passport.mapping import Part, Row, is_visible, parent_path, part_of, parts, row_path
@@ -116,19 +116,24 @@ def completeness(
     :param tier: elements that this tier does not see are not counted.
     :param reasons: path of an element to the reason why it is missing.
     """
-    present = _with_containers(paths)
+    missing = tuple(
+        Missing(
+            place, part_of(row.path.partition(".")[0]).supplier_of(row.path), _reason(place, reasons or {}), row.tier
+        )
+        for row, place in _gaps(tuple(paths), category, tier)
+    )
+    count = len(mandatory_values(category, tier))
+    return Completeness(category, tier, count, count - len(missing), missing)
+
+
+@lru_cache(maxsize=64)
+def _gaps(paths: tuple[str, ...], category: str, tier: Tier) -> tuple[tuple[Row, str], ...]:
+    """Return the rows without a value and their places; the batteries of a fleet mostly have the same elements."""
     instances: dict[str, set[str]] = {}
-    for path in present:
+    for path in _with_containers(paths):
         instances.setdefault(row_path(path), set()).add(path)
-    missing: list[Missing] = []
-    rows = mandatory_values(category, tier)
-    for row in rows:
-        place = _gap(row, instances)
-        if place is not None:
-            part = part_of(row.path.partition(".")[0])
-            reason = _reason(place, reasons or {})
-            missing.append(Missing(place, part.supplier_of(row.path), reason, row.tier))
-    return Completeness(category, tier, len(rows), len(rows) - len(missing), tuple(missing))
+    places = ((row, _gap(row, instances)) for row in mandatory_values(category, tier))
+    return tuple((row, place) for row, place in places if place is not None)
 
 
 @cache

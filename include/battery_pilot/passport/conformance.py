@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from battery_pilot.passport.findings import Finding, error, warning
 from battery_pilot.passport.lexical import FLOAT_TYPES, INTEGER_TYPES
 from battery_pilot.passport.mapping import Part, Row, part_of, parts
+from battery_pilot.passport.parsing import objects_of
 from battery_pilot.passport.submodels import MODEL_TYPES, UNIT
 from battery_pilot.passport.units import same_unit
 
@@ -32,7 +33,7 @@ _AT_LEAST_ONE = frozenset({"One", "OneToMany"})
 _AT_MOST_ONE = frozenset({"One", "ZeroToOne"})
 
 
-def conformance(submodels: list[Any], descriptions: Descriptions, category: str | None) -> Iterator[Finding]:
+def conformance(submodels: list[Json], descriptions: Descriptions, category: str | None) -> Iterator[Finding]:
     """Yield what deviates from the tables.
 
     :param submodels: as AAS JSON, of any quality.
@@ -41,8 +42,6 @@ def conformance(submodels: list[Any], descriptions: Descriptions, category: str 
     """
     seen: dict[str, str] = {}
     for submodel in submodels:
-        if not isinstance(submodel, dict):
-            continue
         name = name_of(submodel)
         part, findings = _part(submodel, name)
         yield from findings
@@ -71,8 +70,7 @@ def semantic_id(node: Json) -> str | None:
 
 def children_of(node: Json) -> list[Json]:
     """Return the elements inside a node, as far as they are any."""
-    inside = node.get("submodelElements" if node.get("modelType") == "Submodel" else "value")
-    return [child for child in inside if isinstance(child, dict)] if isinstance(inside, list) else []
+    return objects_of(node.get("submodelElements" if node.get("modelType") == "Submodel" else "value"))
 
 
 def _part(submodel: Json, name: str) -> tuple[Part | None, list[Finding]]:
@@ -112,7 +110,7 @@ class _Check:
         children = children_of(node)
         for child in children:
             place = f"{path}.{child.get('idShort', '?')}"
-            own = by_name.get(child.get("idShort")) or _matching(child, rows)
+            own = by_name.get(str(child.get("idShort"))) or _matching(child, rows)
             if own is None:
                 yield warning(place, "unknown-element", f"the template {self.part.version} has no such element here")
                 continue
@@ -163,7 +161,7 @@ class _Check:
             yield error(path, "kind", f"{node.get('modelType')}, expected {expected}")
             return
         yield from _meaning(path, node, row)
-        if row.kind == "Property" and node.get("valueType") not in {row.value_type, _published(row, "value_type")}:
+        if row.kind == "Property" and node.get("valueType") not in (row.value_type, _published(row, "value_type")):
             yield error(path, "value-type", f"{node.get('valueType')}, expected {row.value_type}{_note(row)}")
             return
         yield from self._unit(path, node, row)
@@ -175,17 +173,24 @@ class _Check:
             yield from _value(path, node, row)
 
     def _unit(self, path: str, node: Json, row: Row) -> Iterator[Finding]:
-        for qualifier in _dicts(node.get("qualifiers")):
+        for qualifier in objects_of(node.get("qualifiers")):
             if qualifier.get("type") == UNIT and qualifier.get("value") != row.unit:
                 yield error(path, "unit", f"{qualifier.get('value')}, expected {row.unit or 'none'}{_note(row)}")
                 return
         if row.kind != "Property":
             return
-        for source, unit in self.descriptions.units(node):
+        stated = list(self.descriptions.units(node))
+        if row.unit and node.get("value") and not self.is_template and not stated and not _has_unit(node):
+            yield warning(path, "unit", f"a number that states no unit; the template's is {row.unit}")
+        for source, unit in stated:
             if not same_unit(unit, row.unit):
                 message = f"{source} states {unit}, expected {row.unit or 'none'}"
                 yield _deviation(path, "unit", message, row, same_unit(unit, _published(row, "unit") or "?"))
                 return
+
+
+def _has_unit(node: Json) -> bool:
+    return any(qualifier.get("type") == UNIT for qualifier in objects_of(node.get("qualifiers")))
 
 
 @cache
@@ -268,11 +273,11 @@ def _number(text: str) -> float | None:
 
 
 def _supplemental(node: Json) -> list[str | None]:
-    return [_last_key(reference) for reference in _dicts(node.get("supplementalSemanticIds"))]
+    return [_last_key(reference) for reference in objects_of(node.get("supplementalSemanticIds"))]
 
 
 def _last_key(reference: Any) -> str | None:
-    keys = _dicts(reference.get("keys")) if isinstance(reference, dict) else []
+    keys = objects_of(reference.get("keys")) if isinstance(reference, dict) else []
     value = keys[-1].get("value") if keys else None
     return value if isinstance(value, str) else None
 
@@ -280,10 +285,6 @@ def _last_key(reference: Any) -> str | None:
 def _without_version(identifier: str) -> str:
     """Leave out what may differ between versions that understand each other: of a SAMM URN all but the first number."""
     return _VERSION.sub(lambda match: match[1] or "", identifier)
-
-
-def _dicts(content: Any) -> list[Json]:
-    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
 
 
 def _note(row: Row) -> str:

@@ -6,7 +6,10 @@ import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from battery_pilot.passport.documents import CLASSES
 from battery_pilot.passport.findings import Finding, error, warning
+from battery_pilot.passport.life import CLOSED_ON_PATH
+from battery_pilot.passport.mapping import row_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,9 +31,20 @@ _CAPACITY = (_CONDITION + "RemainingCapacity.RemainingCapacityValue", _ELECTRIC 
 _TOLERANCE_POINTS = 1.0
 """Percentage points by which a share may differ from the one that follows from the amounts: values are rounded."""
 
+# By the paths of rows, in lower case.
 _ALLOWED = {
     _CATEGORY: ("ev", "lmt", "industrial", "stationary"),
-    _STATUS: ("original", "repurposed", "reused", "re-used", "remanufactured", "waste"),
+    _STATUS: (
+        *("original", "repurposed", "reused", "re-used", "remanufactured", "waste"),
+        *(f"0173-1#07-acc{number:03}#001" for number in range(20, 25)),  # the same words as ECLASS values
+    ),
+    "DppMetadata.granularity": ("item", "batch", "model"),
+    "MaterialComposition.HazardousSubstances[].HazardousSubstanceClass": (
+        "acutetoxicity",
+        "skincorrosionorirritation",
+        "eyedamageorirritation",
+    ),
+    "Circularity.RecycledContentInformation[].RecycledMaterial": ("cobalt", "lead", "lithium", "nickel"),
 }
 _POSITIVE = (
     _MASS,
@@ -38,9 +52,16 @@ _POSITIVE = (
 )
 _WARRANTY = "TechnicalData.GeneralInformation.WarrantyInformation.WarrantyPeriod"
 _PERIOD = re.compile(r"P(?=.*[1-9])(?:\d+Y)?(?:\d+M)?")
-_RECOVERED = ("cobalt", "lead", "lithium", "nickel")
+_CLASS_ID = "HandoverDocumentation.Documents[].DocumentClassifications[].ClassId"
 _CAS_NUMBER = re.compile(r"\d{2,7}-\d{2}-\d")
-_CAS_PATHS = re.compile(r"MaterialComposition\..*(BatteryMaterialIdentifier|HazardousSubstanceIdentifier)")
+_CAS_NUMBERS = frozenset(
+    {
+        "MaterialComposition.BatteryMaterials[].BatteryMaterialIdentifier",
+        "MaterialComposition.HazardousSubstances[].HazardousSubstanceIdentifier",
+    }
+)
+
+_CHECKED = frozenset({*_ALLOWED, *_CAS_NUMBERS, _WARRANTY, _CLASS_ID})
 
 # Smaller value, greater value: paths, or patterns of lists whose indices are the same in both.
 _ORDERED = (
@@ -84,25 +105,37 @@ def contradictions(values: Mapping[str, Value]) -> Iterator[Finding]:
     yield from _shares(values)
     yield from _sums(values)
     yield from _updates(values)
+    yield from _closed(values)
     yield from _documents(values)
 
 
 def _allowed(values: Mapping[str, Value]) -> Iterator[Finding]:
-    for path, allowed in _ALLOWED.items():
-        if path in values and str(values[path]).lower() not in allowed:
-            yield error(path, "allowed-value", f"{values[path]!r} is none of {', '.join(allowed)}")
     for path in _POSITIVE:
         if values.get(path) == 0:
             yield error(path, "plausible", "no battery has 0 here; leave an unknown value out")
-    if not _PERIOD.fullmatch(str(values.get(_WARRANTY, "P1M"))):
-        yield error(
-            _WARRANTY, "allowed-value", f"{values[_WARRANTY]!r} is no period of years and months such as P96M"
-        )
     for path, value in values.items():
-        if path.endswith(".RecycledMaterial") and str(value).lower() not in _RECOVERED:
-            yield error(path, "allowed-value", f"{value!r} is none of {', '.join(_RECOVERED)}")
-        if _CAS_PATHS.fullmatch(path) and not is_cas_number(str(value)):
-            yield error(path, "allowed-value", f"{value!r} is no CAS number: its form or its check digit is wrong")
+        row = row_path(path)
+        fault = _fault(values, path, str(value)) if row in _CHECKED else None
+        if fault:
+            yield error(path, "allowed-value", f"{value!r} is {fault}")
+
+
+def _fault(values: Mapping[str, Value], path: str, text: str) -> str | None:
+    """Say what a text is instead of one that is allowed, or ``None`` if it is one."""
+    row = row_path(path)
+    if row in _ALLOWED:
+        return None if text.lower() in _ALLOWED[row] else f"none of {', '.join(_ALLOWED[row])}"
+    if row == _WARRANTY:
+        return None if _PERIOD.fullmatch(text) else "no period of years and months such as P96M"
+    if row in _CAS_NUMBERS:
+        return None if is_cas_number(text) else "no CAS number: its form or its check digit is wrong"
+    is_known = text in CLASSES or not _is_vdi_2770(values, path)
+    return None if is_known else f"no class of VDI 2770: {', '.join(CLASSES)}"
+
+
+def _is_vdi_2770(values: Mapping[str, Value], class_id_path: str) -> bool:
+    system = str(values.get(class_id_path.removesuffix("ClassId") + "ClassificationSystem", ""))
+    return system.replace(" ", "").upper().startswith("VDI2770")
 
 
 def is_cas_number(text: str) -> bool:
@@ -213,6 +246,12 @@ def _updates(values: Mapping[str, Value]) -> Iterator[Finding]:
         if newest and moment and moment > newest:
             message = f"{value} is after DppMetadata.lastUpdate ({values['DppMetadata.lastUpdate']})"
             yield warning(path, "contradiction", message)
+
+
+def _closed(values: Mapping[str, Value]) -> Iterator[Finding]:
+    path, closed_on = "DppMetadata.dppStatus", values.get(CLOSED_ON_PATH)
+    if closed_on and str(values.get(path)).lower() == "active":
+        yield error(path, "contradiction", f"{values[path]!r}, but the passport was closed on {closed_on}")
 
 
 def _moment(value: Value | None) -> datetime | None:

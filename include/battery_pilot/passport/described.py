@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.passport.findings import Finding, warning
+from battery_pilot.passport.parsing import objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ class Descriptions:
     """
 
     def __init__(self, content: Any) -> None:
-        found = [one for one in _list(content) if isinstance(one, dict)]
+        found = objects_of(content)
         self.by_id = {one["id"]: one for one in found if isinstance(one.get("id"), str)}
         self._by_plain_id = {_plain(identifier): identifier for identifier in self.by_id}
 
@@ -57,8 +58,8 @@ class Descriptions:
         meanings = {
             key
             for node in nodes
-            for one in (node, *_list(node.get("qualifiers")))
-            for key in _last_keys(one.get("semanticId") if isinstance(one, dict) else None)
+            for one in (node, *objects_of(node.get("qualifiers")))
+            for key in _last_keys(one.get("semanticId"))
         }
         unused = [identifier for identifier in self.by_id if identifier not in meanings]
         used = set(_keys_anywhere(environment)) if unused else set()
@@ -96,16 +97,16 @@ class Descriptions:
 
 
 def _specifications(description: Json) -> Iterator[str]:
-    for one in _list(description.get("embeddedDataSpecifications")):
-        for key in _last_keys(one.get("dataSpecification") if isinstance(one, dict) else None):
+    for one in objects_of(description.get("embeddedDataSpecifications")):
+        for key in _last_keys(one.get("dataSpecification")):
             if "iec61360" in key.lower():
                 yield key
 
 
 def _units(node: Json) -> list[str]:
     units = []
-    for one in _list(node.get("embeddedDataSpecifications")):
-        content = one.get("dataSpecificationContent") if isinstance(one, dict) else None
+    for one in objects_of(node.get("embeddedDataSpecifications")):
+        content = one.get("dataSpecificationContent")
         unit = content.get("unit") if isinstance(content, dict) else None
         if isinstance(unit, str) and unit.strip():
             units.append(unit)
@@ -125,8 +126,8 @@ def _keys_anywhere(node: Any) -> Iterator[str]:
 
 
 def _last_keys(reference: Any) -> list[str]:
-    keys = _list(reference.get("keys")) if isinstance(reference, dict) else []
-    value = keys[-1].get("value") if keys and isinstance(keys[-1], dict) else None
+    keys = objects_of(reference.get("keys")) if isinstance(reference, dict) else []
+    value = keys[-1].get("value") if keys else None
     return [value] if isinstance(value, str) else []
 
 
@@ -137,7 +138,3 @@ def _plain(identifier: str) -> str:
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _list(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else []

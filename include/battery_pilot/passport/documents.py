@@ -43,7 +43,7 @@ class DocumentClass(NamedTuple):
     german: str
 
 
-_CLASSES = {
+CLASSES = {
     one.class_id: one
     for one in (
         DocumentClass("01-01", "Identification", "Identifikation"),
@@ -60,6 +60,7 @@ _CLASSES = {
         DocumentClass("04-01", "Contract documents", "Vertragsunterlagen"),
     )
 }
+"""The classes by their ids."""
 
 ClassId = Literal[
     "01-01", "02-01", "02-02", "02-03", "02-04", "03-01", "03-02", "03-03", "03-04", "03-05", "03-06", "04-01"
@@ -291,7 +292,7 @@ class Described:
     @property
     def class_name(self) -> tuple[Text, ...]:
         """Name of the class in English and German."""
-        known = _CLASSES[self.class_id]
+        known = CLASSES[self.class_id]
         return (Text("en", known.english), Text("de", known.german))
 
     @property

@@ -10,12 +10,15 @@ import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-import rfc8785
 from aas_core3_1 import jsonization, xmlization
 
 from battery_pilot.errors import InputError
+from battery_pilot.passport.aas import environment
+from battery_pilot.passport.canonical import canonical
 from battery_pilot.passport.form_facts import facts_of_file, facts_of_view
 from battery_pilot.passport.forms import Form, form_rows, write_form
+from battery_pilot.passport.model import Tier
+from battery_pilot.passport.narrowing import passport_of_file
 from battery_pilot.passport.reading import read_file
 
 if TYPE_CHECKING:
@@ -48,38 +51,41 @@ def export_read(passport: ReadPassport, form: str) -> Form:
     return write_form(form_rows(_table(form)), facts_of_file(passport))
 
 
-def export_file(path: Path, form: str, out: Path) -> Form:
+def export_file(path: Path, form: str, out: Path, tier: Tier | None = None) -> Form:
     """Write a passport file in another form.
 
     :param path: the passport, as AASX, AAS JSON or AAS XML.
     :param form: one of :data:`FORMS` or :data:`ENVIRONMENTS`.
     :param out: the file to write; replaced.
+    :param tier: narrow it to the view of this tier, without its documents (:mod:`battery_pilot.passport.narrowing`); without
+        it, and for authorities, the file is exported as it is.
     :return: what was written and what its schema demands but the passport has not.
     :raises PassportError: the passport cannot be read.
     :raises InputError: no such form.
     """
     passport = read_file(path)
+    view = None if tier in {None, Tier.AUTHORITY} else passport_of_file(passport).view(tier)
     if form not in ENVIRONMENTS:
-        filled = export_read(passport, form)
+        filled = export_read(passport, form) if view is None else export_view(view, form)
         text = json.dumps(filled.content, ensure_ascii=False, allow_nan=False, indent=2)
         out.write_text(text + "\n", encoding="utf-8")
         return filled
-    environment = environment_of(passport)
+    content = environment_of(passport) if view is None else environment(view)
     if form == "json":
-        out.write_bytes(rfc8785.dumps(environment))
+        out.write_bytes(canonical(content))
     elif form == "xml":
-        out.write_text(_xml(environment), encoding="utf-8")
+        out.write_text(_xml(content), encoding="utf-8")
     else:
-        out.write_bytes(_repacked(path, environment))
-    return Form(environment, ())
+        out.write_bytes(_repacked(path, content))
+    return Form(content, ())
 
 
 def environment_of(passport: ReadPassport) -> Json:
     """Return the environment that a passport was read from, its lists sorted by id."""
-    environment: Json = {"assetAdministrationShells": [passport.shell], "submodels": passport.submodels}
+    content: Json = {"assetAdministrationShells": [passport.shell], "submodels": passport.submodels}
     if passport.concept_descriptions:
-        environment["conceptDescriptions"] = passport.concept_descriptions
-    return environment
+        content["conceptDescriptions"] = passport.concept_descriptions
+    return content
 
 
 def _table(form: str) -> str:
@@ -88,13 +94,13 @@ def _table(form: str) -> str:
     return FORMS[form]
 
 
-def _xml(environment: Json) -> str:
+def _xml(content: Json) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xmlization.to_str(
-        jsonization.environment_from_jsonable(environment)
+        jsonization.environment_from_jsonable(content)
     )
 
 
-def _repacked(path: Path, environment: Json) -> bytes:
+def _repacked(path: Path, content: Json) -> bytes:
     """Return a package with the environment and the files of the package that it came from."""
     from battery_pilot.passport.aasx import pack
 
@@ -102,11 +108,11 @@ def _repacked(path: Path, environment: Json) -> bytes:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as package:
             names = set(package.namelist())
-            for location, content_type in _attached(environment):
+            for location, content_type in _attached(content):
                 if location.removeprefix("/") in names:
                     files[location] = (content_type, package.read(location.removeprefix("/")))
     stream = io.BytesIO()
-    pack(stream, rfc8785.dumps(environment), files)
+    pack(stream, canonical(content), files)
     return stream.getvalue()
 
 

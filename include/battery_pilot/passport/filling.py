@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from battery_pilot.errors import PassportError
 from battery_pilot.passport.derived import DERIVED
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from battery_pilot.passport.mapping import Part, Row
 
 _NOTHING = "no data"
+_MOST_OPEN = Tier.PUBLIC
+_NUMBERS = FLOAT_TYPES | INTEGER_TYPES
 _LANGUAGE_TEXT_MAXIMUM = 1023  # characters of a language string in the AAS metamodel
 _LOCATION_MAXIMUM = 2000  # characters of a path in the AAS metamodel
 _TABLES = {"tiered_materials": "materials", "suppliers": "spare_parts"}
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what XML, and so the AAS, cannot hold
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """A filled row.
 
     :param row: the row of the mapping table.
@@ -81,12 +82,13 @@ class Filled:
 
     :param elements: the elements that have a value or hold one, every container before its content.
     :param absent: mandatory elements without value inside containers that exist.
-    :param reasons: why sources gave nothing; the first one explains a container that stays empty.
+    :param reasons: why sources gave nothing, or the rows for which they did not; the first one explains a container that
+        stays empty.
     """
 
     elements: list[Element] = field(default_factory=list)
     absent: list[Absent] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[str | Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -129,34 +131,39 @@ def _fill(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, fill
     if row.is_container:
         _fill_container(part, row, path, sources, scope, filled)
         return
-    raw = _resolve(row, sources, scope.each)
-    raw, scope = _opened(raw, scope)
-    element, reason = (None, _reason(row, sources)) if raw is None else _element(row, path, raw, scope.tier)
-    if element is not None:
-        filled.elements.append(element)
-        return
+    raw, scope = _opened(_resolve(row, sources, scope.each), scope)
+    reason: str | Row = row
+    if raw is not None:
+        element, reason = _element(row, path, raw, scope.tier)
+        if element is not None:
+            filled.elements.append(element)
+            return
     if row.source:
         filled.reasons.append(reason)
     if row.is_mandatory(sources.category):
-        filled.absent.append(Absent(path, reason, more_closed(row.tier, scope.tier)))
+        filled.absent.append(Absent(path, _told(reason, sources), more_closed(row.tier, scope.tier)))
 
 
 def _fill_container(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, filled: Filled) -> None:
-    inside = Filled()
+    tier = more_closed(row.tier, scope.tier)
+    elements, absent, reasons = len(filled.elements), len(filled.absent), len(filled.reasons)
+    filled.elements.append(Element(row, path, None, tier))
     if row.kind == "SML":
-        _fill_members(part, row, path, sources, scope, inside)
+        _fill_members(part, row, path, sources, scope, filled)
     else:
         for child in part.children[row.path]:
-            _fill(part, child, f"{path}.{child.id_short}", sources, scope, inside)
-    filled.reasons += inside.reasons
-    tier = more_closed(row.tier, scope.tier)
+            _fill(part, child, f"{path}.{child.id_short}", sources, scope, filled)
     # What every battery has the same says nothing of one: a submodel with nothing else is empty.
-    if any(_says_something(one.row) for one in inside.elements) if row.kind == "Submodel" else inside.elements:
-        filled.elements += [Element(row, path, None, tier), *inside.elements]
-        filled.absent += inside.absent
-    elif row.is_mandatory(sources.category):
-        reason = inside.reasons[0] if inside.reasons else row.note or _NOTHING
-        filled.absent.append(Absent(path, reason, tier))
+    if (
+        any(_says_something(one.row) for one in filled.elements)
+        if row.kind == "Submodel"
+        else len(filled.elements) > elements + 1
+    ):
+        return
+    del filled.elements[elements:], filled.absent[absent:]
+    if row.is_mandatory(sources.category):
+        first = filled.reasons[reasons] if len(filled.reasons) > reasons else row.note or _NOTHING
+        filled.absent.append(Absent(path, _told(first, sources), tier))
 
 
 def _says_something(row: Row) -> bool:
@@ -166,10 +173,11 @@ def _says_something(row: Row) -> bool:
 def _fill_members(part: Part, row: Row, path: str, sources: Sources, scope: _Scope, inside: Filled) -> None:
     (member,) = part.children[row.path]
     given = _resolve(member, sources, scope.each)
-    if not given and member.source:
-        inside.reasons.append(_reason(member, sources))
+    if not given:
+        inside.reasons += [member] if member.source else []
+        return
     members: list[Filled] = []
-    for each in given or ():
+    for each in given:
         raw, closer = _opened(each, scope)
         one = Filled()
         if member.is_container:
@@ -199,7 +207,7 @@ def _add_member(member: Filled, former: str, path: str, inside: Filled) -> None:
         inside.absent += member.absent
         return
     cut = len(former)
-    inside.elements += [replace(one, path=path + one.path[cut:]) for one in member.elements]
+    inside.elements += [one._replace(path=path + one.path[cut:]) for one in member.elements]
     inside.absent += [replace(one, path=path + one.path[cut:]) for one in member.absent]
 
 
@@ -212,7 +220,7 @@ def _opened(raw: Any, scope: _Scope) -> tuple[Any, _Scope]:
 
 def more_closed(one: Tier, other: Tier) -> Tier:
     """Return the tier of two that fewer readers have."""
-    return one if one is other or is_visible(other, one) else other
+    return one if other is _MOST_OPEN or one is other or is_visible(other, one) else other
 
 
 def _element(row: Row, path: str, raw: Any, floor: Tier) -> tuple[Element | None, str]:
@@ -250,7 +258,7 @@ def _convert(row: Row, path: str, raw: Any) -> tuple[Value | None, str]:
         return f"P{raw}M", ""
     if row.value_type == "xs:boolean":
         return bool(raw), ""
-    if row.value_type in FLOAT_TYPES | INTEGER_TYPES:
+    if row.value_type in _NUMBERS:
         fault = row.fault(raw)
         return (None, fault) if fault else (_number(row, raw), "")
     if row.value_type == "xs:dateTime":
@@ -293,8 +301,12 @@ def _resolve(row: Row, sources: Sources, each: Any) -> Any:
     return attrgetter(tail)(root) if "." in tail else getattr(root, tail)
 
 
-def _reason(row: Row, sources: Sources) -> str:
-    head, _, tail = row.source.partition(".")
+def _told(reason: str | Row, sources: Sources) -> str:
+    """Return a reason as a sentence; of a row without a value it is looked for only here, because most are not told."""
+    if isinstance(reason, str):
+        return reason
+    row = reason
+    head, tail = row.source_steps
     if head == "condition":
         metric = tail.partition(".")[0]
         return str(sources.roots["condition"].absent.get(metric, f"no measurement gives {metric}"))

@@ -10,16 +10,21 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from battery_pilot.errors import PassportError
+from battery_pilot.electrochemistry.condition import Condition
+from battery_pilot.errors import InputError, PassportError
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.conformance import name_of
 from battery_pilot.passport.exports import FORMS
 from battery_pilot.passport.facts import ModelFacts, Operator
 from battery_pilot.passport.forms import form_rows, read_form
+from battery_pilot.passport.mapping import parts, row_path
+from battery_pilot.passport.master import read_master
+from battery_pilot.passport.metamodel import environment_faults
 from battery_pilot.passport.model import BatteryItem, BatteryModel
-from battery_pilot.passport.parsing import MAXIMUM_BYTES, in_utf8, parse_json
-from battery_pilot.passport.reading import battery_id_of, demand_valid, flatten, read_environment
+from battery_pilot.passport.parsing import MAXIMUM_BYTES, in_utf8, objects_of, parse_json
+from battery_pilot.passport.reading import battery_id_of, read_environment
 from battery_pilot.passport.records import Records, records_of
+from battery_pilot.passport.validation import every_node, readable_values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from battery_pilot.passport.lexical import Value
     from battery_pilot.passport.parsing import Json
 
+_CONDITION = "condition.json"
+_NOTES = 20  # of one kind
 _UPDATE = "DppMetadata.lastUpdate"
 _ENVIRONMENT = frozenset({"assetAdministrationShells", "submodels", "conceptDescriptions"})
 
@@ -127,7 +134,7 @@ def write_records(records: Records, folder: Path) -> list[Path]:
     for name, rows in records.lists.items():
         written.append(_write_table(folder / f"{name}.csv", _row_class(name), rows))
     if records.condition is not None:
-        path = folder / "condition.json"
+        path = folder / _CONDITION
         path.write_text(records.condition.model_dump_json(indent=2) + "\n", encoding="utf-8")
         written.append(path)
     return written
@@ -161,6 +168,32 @@ def build_imported(records: Records, base: str) -> Passport:
         raise PassportError(f"imported {error.title}.{place}: {first['input']!r}: {first['msg']}") from error
 
 
+def build_filled_in(folder: Path, base: str) -> Passport:
+    """Build a passport in our own form from an import whose missing columns were filled in.
+
+    :param folder: what :func:`write_records` wrote: master tables and the condition.
+    :param base: absolute IRI below which the ids live.
+    :raises InputError: the tables have faults, or there is no condition of one of their batteries.
+    :raises PassportError: no passport can be made of it.
+    """
+    path, master = folder / _CONDITION, read_master(folder)
+    try:
+        condition = Condition.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path}: not the condition of an import: {error}".splitlines()[0]) from error
+    item = master.batteries.get(condition.battery_id)
+    if item is None:
+        raise InputError(f"{path}: of battery {condition.battery_id}, which the table batteries does not have")
+    return build_passport(
+        master.models[item.model_id],
+        item,
+        condition,
+        base=base,
+        operator=master.operators.get(item.operator_id or ""),
+        facts=master.facts.get(item.model_id, ModelFacts()),
+    )
+
+
 def _operator(records: Records) -> Operator | None:
     needed = [name for name, column in Operator.model_fields.items() if column.is_required()]
     if any(name not in records.operator for name in needed):
@@ -174,24 +207,44 @@ def _present(kind: type[Frozen], record: dict[str, Any]) -> dict[str, Any]:
 
 def _import_environment(path: Path, battery_id: str | None, model_id: str | None) -> Imported:
     read = read_environment(path)
-    demand_valid(read.content)
-    shells, submodels = read.content.get("assetAdministrationShells", []), read.content.get("submodels", [])
+    shells, submodels = (objects_of(read.content.get(name)) for name in ("assetAdministrationShells", "submodels"))
     if len(shells) != 1:
         raise PassportError(f"{path}: exactly one shell was expected, not {len(shells)}")
     for submodel in submodels:
         if submodel.get("kind") == "Template":
             raise PassportError(f"{path}: {name_of(submodel)} is a template, whose values are examples")
-    values = flatten(submodels)
-    asset_type = shells[0]["assetInformation"].get("assetType") or ""
+    values = _values(path, submodels)
+    known = {row.path for part in parts() for row in part.rows}
+    foreign = [place for place in values if row_path(place.partition("@")[0]) not in known]
+    if len(foreign) == len(values):
+        raise PassportError(f"{path}: none of its {len(submodels)} submodels has a value of a battery passport")
+    try:
+        asset_type = shells[0]["assetInformation"].get("assetType") or ""
+        battery_id = battery_id or battery_id_of(shells[0], values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PassportError(f"{path}: the shell does not say of which asset it is: {error!r}") from error
     _, found, name = str(asset_type).rpartition("/models/")
-    records = records_of(
-        values,
-        battery_id=battery_id or battery_id_of(shells[0], values),
-        model_id=model_id or (unquote(name) if found else None),
-    )
+    records = records_of(values, battery_id=battery_id, model_id=model_id or (unquote(name) if found else None))
+    faults = (f"{place or 'environment'}: no valid AAS: {cause}" for place, cause in environment_faults(read.content))
     # Of the seven parts none says of which time the passport is; what was measured has times of its own.
     timeless = () if _UPDATE in values else (f"{_UPDATE} is not there: the time is that of the newest measurement",)
-    return Imported("aas", values, records, (*read.fixes, *timeless))
+    notes = (*read.fixes, *timeless, *_some(faults), *_some(f"{place}: not understood" for place in foreign))
+    return Imported("aas", values, records, notes)
+
+
+def _values(path: Path, submodels: list[Json]) -> dict[str, Value]:
+    """Return what can be read of submodels: a fault of somebody else's description keeps no value from being taken in."""
+    values, twice = readable_values(node for one in submodels for node in every_node(name_of(one), one))
+    if twice:
+        raise PassportError(f"{path}: {twice[0].path}: {twice[0].message}")
+    return values
+
+
+def _some(notes: Iterable[str]) -> list[str]:
+    """Return the first notes of a kind, and how many more there are."""
+    every = list(notes)
+    more = len(every) - _NOTES
+    return [*every[:_NOTES], f"… and {more} more of this kind"] if more > 0 else every
 
 
 def _recognised(path: Path, content: Json) -> tuple[str, tuple[FormRow, ...], Json]:

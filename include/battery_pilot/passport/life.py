@@ -8,13 +8,14 @@ a measurement of the day on which a battery is closed still belongs to it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from battery_pilot.electrochemistry.condition import Frozen
 from battery_pilot.errors import InputError
 from battery_pilot.passport.identifiers import asset_id, shell_id
+from battery_pilot.passport.model import Day, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Happening = Literal[
     "placed_on_market", "put_into_service", "accident", "reused", "repurposed", "remanufactured", "waste"
 ]
-
-Status = Literal["Original", "Repurposed", "Reused", "Remanufactured", "Waste"]
 
 STATUS_AFTER: dict[str, Status] = {
     "reused": "Reused",
@@ -44,11 +43,6 @@ CLOSED_ON_PATH = "BatteryPilotLifeCycle.ClosedOn"
 """Where a passport says that it is closed."""
 
 
-def _checked_day(text: str) -> str:
-    datetime.fromisoformat(text)  # 2026-02-30 has the form of a day and is none
-    return text
-
-
 class LifeEvent(Frozen):
     """One event of one battery; one row of the master-data table ``events``."""
 
@@ -57,9 +51,7 @@ class LifeEvent(Frozen):
         description="placed_on_market, put_into_service, accident, reused, repurposed, remanufactured or waste",
         examples=["repurposed"],
     )
-    occurred_on: Annotated[str, AfterValidator(_checked_day)] = Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}$", description="day on which it happened, UTC", examples=["2031-05-04"]
-    )
+    occurred_on: Day = Field(description="day on which it happened, UTC", examples=["2031-05-04"])
     operator_id: str | None = Field(
         default=None, description="identifier of the economic operator who answers for it", examples=["DE-2L-4"]
     )
@@ -105,12 +97,14 @@ class Life(Frozen):
     :param origin: the events that it came from, which happened to its predecessors.
     :param predecessors: the batteries that it was.
     :param successors: the batteries that it became.
+    :param told_until: the newest event that a former passport told, where it was corrected to an earlier day since.
     """
 
     events: tuple[LifeEvent, ...] = ()
     origin: tuple[LifeEvent, ...] = ()
     predecessors: tuple[Relative, ...] = ()
     successors: tuple[Relative, ...] = ()
+    told_until: datetime | None = None
 
     @property
     def closing(self) -> LifeEvent | None:
@@ -147,9 +141,31 @@ class Life(Frozen):
         """Ids of the passports of the batteries that it became."""
         return tuple(one.passport_id for one in self.successors)
 
+    @property
+    def times(self) -> list[datetime]:
+        """When the events happened, and what was told before they were corrected."""
+        return [
+            *(event.at for event in (*self.origin, *self.events)),
+            *([self.told_until] if self.told_until else []),
+        ]
+
     def as_of(self, measured: datetime) -> datetime:
         """Return the later of two times: of the newest measurement and of the newest event."""
-        return max([measured, *(event.at for event in (*self.origin, *self.events))])
+        return max([measured, *self.times])
+
+    def following(self, former: Life) -> Life:
+        """Return this life as the correction of what a former passport told.
+
+        A state that was told of a later day is corrected for that day; else it would stay the latest that is known.
+
+        :param former: the life that the former passport told.
+        """
+        told = max(former.times, default=None)
+        return self if told is None or told <= max(self.times) else self.model_copy(update={"told_until": told})
+
+    def tells(self, other: Life) -> bool:
+        """Whether this life has the very events and relatives of another one."""
+        return self == other.model_copy(update={"told_until": self.told_until})
 
     def applied_to(self, item: BatteryItem) -> BatteryItem:
         """Return the battery's facts after its events.

@@ -8,7 +8,7 @@ are the fields of the record classes.
 from __future__ import annotations
 
 import csv
-import sys
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -26,6 +26,7 @@ from battery_pilot.passport.facts import (
     RecycledContent,
     SparePart,
 )
+from battery_pilot.passport.key_table import KeyTable
 from battery_pilot.passport.life import LifeEvent
 from battery_pilot.passport.life_table import with_successors
 from battery_pilot.passport.master_checks import model_table_problems
@@ -35,7 +36,7 @@ from battery_pilot.passport.master_sheets import WORKBOOK, sheet_names
 from battery_pilot.passport.model import BatteryItem, BatteryModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from battery_pilot.electrochemistry.condition import Frozen
@@ -120,6 +121,8 @@ def read_master(folder: Path, batteries: Container[str] | None = None) -> Master
     if problems:
         # A workbook that cannot be read is a problem of every table.
         raise InputError(_summary(folder, list(dict.fromkeys(problems))))
+    for name, item in by_battery.items():
+        model_of.setdefault(name, item.model_id)
     records: dict[str, list[Any]] = {table: [row.record for row in rows] for table, rows in further.items()}
     return MasterData(
         models=by_model,
@@ -128,7 +131,7 @@ def read_master(folder: Path, batteries: Container[str] | None = None) -> Master
         facts=_facts(records),
         documents=tuple(records["documents"]),
         operators={one.operator_id: one for one in records["operators"]},
-        model_of=model_of | {name: item.model_id for name, item in by_battery.items()},
+        model_of=model_of,
     )
 
 
@@ -166,19 +169,19 @@ def _read_batteries(
     models: Mapping[str, BatteryModel] | None,
     is_kept: Callable[[BatteryItem], bool],
     problems: list[str],
-) -> tuple[dict[str, BatteryItem], dict[str, str], list[str]]:
+) -> tuple[dict[str, BatteryItem], KeyTable, list[str]]:
     """Return the batteries that are kept, the models of all, and what does not fit; of a fleet, most are not kept.
 
     :param models: all models, or ``None`` where they are not known well enough to check the batteries against them.
     :param problems: receives what is wrong with single rows.
     """
     kept: dict[str, BatteryItem] = {}
-    model_of: dict[str, str] = {}
+    model_of = KeyTable()
     unknown: list[str] = []
     names, serial_numbers = _Unique("battery_id"), _Unique("serial_number")
     for row in table_rows(folder, "batteries", BatteryItem, problems):
         item = row.record
-        model_of[item.battery_id] = sys.intern(item.model_id)
+        model_of.setdefault(item.battery_id, item.model_id)
         # Files are named after batteries, and some file systems ignore the case of names.
         names.see(row, item.battery_id.casefold())
         if is_kept(item):
@@ -187,7 +190,7 @@ def _read_batteries(
             continue
         if item.model_id in models:
             # Asset identifiers are made of these two.
-            serial_numbers.see(row, (sys.intern(models[item.model_id].manufacturer_id), item.serial_number))
+            serial_numbers.see(row, json.dumps([models[item.model_id].manufacturer_id, item.serial_number]))
         else:
             close = get_close_matches(item.model_id, models, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
@@ -212,13 +215,13 @@ class _Unique:
     """
 
     column: str
-    first: dict[Hashable, str] = field(default_factory=dict)
+    first: KeyTable = field(default_factory=KeyTable)
     problems: list[str] = field(default_factory=list)
 
-    def see(self, row: PlacedRow[Any], key: Hashable) -> None:
+    def see(self, row: PlacedRow[Any], key: str) -> None:
         """Take the next row and its key."""
         place = self.first.setdefault(key, row.place)
-        if place is not row.place:
+        if place != row.place:
             value = getattr(row.record, self.column)
             self.problems.append(f"{row.place}, column {self.column}: {value} stands already in {place}")
 

@@ -139,10 +139,12 @@ def _line_rows(
         if len(cells) != len(header):
             problems.append(f"{place}: {len(cells)} cells, expected {len(header)} as in the header")
             continue
-        yield place, _cell_values(dict(zip(header, cells, strict=True)), kind, decimal_comma=lines.decimal_comma)
+        yield place, _cell_values(dict(zip(header, cells, strict=True)), kind, lines.decimal_comma)
 
 
-def _cell_values(cells: Mapping[str, str], kind: type[Frozen], *, decimal_comma: bool) -> dict[str, Any]:
+def _cell_values(
+    cells: Mapping[str, str], kind: type[Frozen], decimal_comma: re.Pattern[str] | None
+) -> dict[str, Any]:
     """Turn the texts of a line into what the record's class takes; empty cells are left out."""
     values: dict[str, Any] = {}
     for column, cell in cells.items():
@@ -152,7 +154,7 @@ def _cell_values(cells: Mapping[str, str], kind: type[Frozen], *, decimal_comma:
             continue
         if _is_list(kind, column):
             values[column] = tuple(part.strip() for part in text.split(LIST_SEPARATOR))
-        elif decimal_comma and not _is_text(kind, column) and re.fullmatch(r"[+-]?\d+,\d+", text):
+        elif decimal_comma and not _is_text(kind, column) and decimal_comma.fullmatch(text):
             values[column] = text.replace(",", ".")
         else:
             values[column] = text

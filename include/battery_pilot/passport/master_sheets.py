@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import chain
@@ -22,17 +23,21 @@ WORKBOOK = "master.xlsx"
 # Excel keeps 15 digits of a number; of a longer serial number the rest has become zeros.
 _LARGEST_EXACT = 1e15
 
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+# In a sheet a number is one already; a text such as 1,234 may as well be a thousand and some.
+_WITH_COMMA_FOR_SURE = re.compile(r"(?![+-]?[1-9]\d{0,2},\d{3}$)[+-]?\d+,\d+")
+
 
 @dataclass(frozen=True)
 class Lines:
     """A table as texts.
 
     :param cells: place in the file ("models.csv, line 3") and cells of each line; the first are the headings.
-    :param decimal_comma: numbers may have a comma as their decimal sign.
+    :param decimal_comma: texts that are numbers with a comma as their decimal sign; ``None`` for none.
     """
 
     cells: Iterator[tuple[str, list[str]]]
-    decimal_comma: bool
+    decimal_comma: re.Pattern[str] | None
 
 
 def csv_lines(name: str, lines: Iterator[str]) -> Lines:
@@ -44,7 +49,7 @@ def csv_lines(name: str, lines: Iterator[str]) -> Lines:
     first = next(lines, "")
     separator = ";" if first.count(";") > first.count(",") else ","
     reader = csv.reader(chain([first] if first else [], lines), delimiter=separator)
-    return Lines(_csv_cells(name, reader), decimal_comma=separator == ";")
+    return Lines(_csv_cells(name, reader), _WITH_COMMA if separator == ";" else None)
 
 
 def _csv_cells(name: str, lines: Any) -> Iterator[tuple[str, list[str]]]:
@@ -106,12 +111,13 @@ def _sheet_lines(path: Path, table: str) -> Lines | None:
         raise source.error("file", f"expected a sheet {table}, found {', '.join(workbook.sheet_names)}")
     sheet = (named or workbook.sheet_names)[0]
     place = f"{path.name}, sheet {sheet}" if path.name == WORKBOOK else path.name
-    return Lines(_sheet_cells(source, workbook.rows(sheet), place), decimal_comma=False)
+    return Lines(_sheet_cells(source, workbook.rows(sheet), place), _WITH_COMMA_FOR_SURE)
 
 
 def _sheet_cells(source: Source, rows: list[list[Any]], place: str) -> Iterator[tuple[str, list[str]]]:
     width = None
-    for number, row in enumerate(rows, start=1):
+    title_rows = _title_rows(rows)
+    for number, row in enumerate(rows[title_rows:], start=1 + title_rows):
         if any(isinstance(cell, float) and abs(cell) >= _LARGEST_EXACT for cell in row):
             problem = (
                 "a number of more than 15 digits, which Excel rounds; format its column as text and type it again"
@@ -122,8 +128,14 @@ def _sheet_cells(source: Source, rows: list[list[Any]], place: str) -> Iterator[
             # A sheet is as wide as its widest row, and formatting alone makes cells.
             width = max((index for index, cell in enumerate(cells, 1) if cell), default=0)
         kept = cells[:width] if not any(cells[width:]) else cells
-        if number == 1 or any(kept):
+        if number == 1 + title_rows or any(kept):
             yield f"{place}, row {number}", kept
+
+
+def _title_rows(rows: list[list[Any]]) -> int:
+    """Return how many rows stand above the headings: empty ones, and titles in one cell; every table has more columns."""
+    filled = (sum(1 for cell in row if _text(cell)) for row in rows)
+    return next((number for number, count in enumerate(filled) if count > 1), 0)
 
 
 def _text(cell: Any) -> str:

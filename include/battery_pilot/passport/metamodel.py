@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     from battery_pilot.passport.parsing import Json
 
-# What the BaSyx SDK raises on content that is wrong.
-UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, basyx_model.AASConstraintViolation)
+# What the BaSyx SDK raises on content that is wrong, or that Python cannot hold, such as a day before Christ.
+UNREADABLE = (
+    *(KeyError, ValueError, TypeError, AttributeError, OverflowError, NotImplementedError),
+    basyx_model.AASConstraintViolation,
+)
 
 MAXIMUM_FAULTS = 1000
 """Most faults that are looked for: who sends more wants to fill the memory."""

@@ -27,6 +27,9 @@ def _checked_day(text: str) -> str:
 Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_checked_day)]
 """A date of the calendar, as 2026-01-31."""
 
+Status = Literal["Original", "Repurposed", "Reused", "Remanufactured", "Waste"]
+"""Status of a battery (Regulation (EU) 2023/1542, Annex XIII, point 4 (c))."""
+
 
 class BatteryModel(Frozen):
     """Facts that all batteries of one model share; one row of the master-data table ``models``.
@@ -170,7 +173,7 @@ class BatteryItem(Frozen):
         description="identifier of the economic operator; without it the manufacturer counts",
         examples=["DE-EO-7"],
     )
-    status: Literal["Original", "Repurposed", "Reused", "Remanufactured", "Waste"] = Field(
+    status: Status = Field(
         default="Original", description="status of Regulation (EU) 2023/1542", examples=["Original"]
     )
     street: str = Field(description="street and number of the manufacturer's address", examples=["Werkstrasse 1"])

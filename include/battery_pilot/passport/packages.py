@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from basyx.aas.adapter.aasx import RELATIONSHIP_TYPE_AAS_SPEC, RELATIONSHIP_TYPE_AAS_SUPL, AASXReader
+from pyecma376_2.package_model import OPCTargetMode, part_realpath
 
 from battery_pilot.errors import PassportError
 from battery_pilot.passport.metamodel import UNREADABLE
@@ -28,7 +29,8 @@ _CHUNK_BYTES = 1 << 16
 _END_OF_DIRECTORY = b"PK\x05\x06"
 _ZIP64_LOCATOR = b"PK\x06\x07"
 _ORIGIN = "http://admin-shell.io/aasx/relationships/aasx-origin"
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError)
+# lxml raises SyntaxError where relationships or content types are no XML.
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def open_package(path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> Package:
         with AASXReader(path, failsafe=False) as reader:
             package = reader.reader
             faults: list[str] = []
-            (origin,) = _related(package, "/", _ORIGIN, faults)
-            (name,) = _related(package, origin, RELATIONSHIP_TYPE_AAS_SPEC, faults)
+            origin = _only(_related(package, "/", _ORIGIN, faults), "aasx-origin")
+            name = _only(_related(package, origin, RELATIONSHIP_TYPE_AAS_SPEC, faults), "AAS part")
             with package.open_part(name) as part:
                 content = bytes(part.read(maximum_bytes + 1))
             content_type = package.get_content_type(name)
@@ -94,13 +96,25 @@ def content_facts(path: Path, name: str) -> tuple[str, int]:
 
 
 def _related(package: Any, source: str, kind: str, faults: list[str]) -> list[str]:
-    """Return the parts that a part has a relationship of a kind with; older packages write the host with www."""
-    related = package.get_related_parts_by_type(source)
-    found = related.get(kind, [])
-    former = related.get(kind.replace("//admin-shell", "//www.admin-shell"), [])
-    if former:
-        faults.append(f"a relationship has the type of former versions: {kind.replace('//', '//www.')}")
-    return [*found, *former]
+    """Return the parts that a part has a relationship of a kind with; what other writers get wrong there is a fault."""
+    former = kind.replace("//admin-shell", "//www.admin-shell")
+    found = []
+    for one in package.get_raw_relationships(source):
+        is_external = one.target_mode is OPCTargetMode.EXTERNAL
+        if one.type not in {kind, former} or (is_external and not one.target.startswith("/")):
+            continue
+        if one.type == former:
+            faults.append(f"a relationship has the type of former versions: {former}")
+        if is_external:
+            faults.append(f"the relationship to {one.target} says that it leads outside of the package")
+        found.append(part_realpath(one.target, source))
+    return found
+
+
+def _only(parts: list[str], what: str) -> str:
+    if len(parts) != 1:
+        raise ValueError(f"its relationships lead to {len(parts)} parts of the kind {what}")
+    return parts[0]
 
 
 def _checked_files(path: Path) -> frozenset[str]:

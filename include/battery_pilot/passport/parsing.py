@@ -66,6 +66,11 @@ def in_utf8(data: bytes) -> tuple[bytes, str | None]:
     return text.encode("utf-8", "surrogatepass"), f"the file is in {name}; JSON is plain UTF-8 (RFC 8259)"
 
 
+def objects_of(content: Any) -> list[Json]:
+    """Return the objects in a list; none where something else stands in the list's place."""
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> Json:
     content = dict(pairs)
     if len(content) != len(pairs):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from battery_pilot.passport.model import Prediction
 
-_PART = "BatteryPilotPredictions"
+PART = "BatteryPilotPredictions"
 
 
 def in_order(predictions: Iterable[Prediction]) -> tuple[Prediction, ...]:
@@ -28,6 +28,6 @@ def prediction_submodel(shell_id: str, predictions: Iterable[Prediction]) -> dic
     :param shell_id: id of the twin's shell; the submodel's id is derived from it.
     :param predictions: at least one prediction.
     """
-    part = part_of(_PART)
+    part = part_of(PART)
     filled = fill(part, Sources(category="", roots={"predictions": in_order(predictions)}))
     return submodel_dict(part, submodel_id(shell_id.removesuffix("/aas"), part.segment), filled.elements)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import rfc8785
-
 from battery_pilot.errors import PassportError
 from battery_pilot.passport.aas_xml import environment_of_xml
+from battery_pilot.passport.canonical import canonical_sha256
 from battery_pilot.passport.lexical import Value, from_xsd
 from battery_pilot.passport.metamodel import environment_faults
 from battery_pilot.passport.packages import open_package
@@ -137,7 +135,10 @@ def _parsed(data: bytes, maximum_bytes: int) -> ReadEnvironment:
     if len(data) > maximum_bytes:
         raise PassportError(f"passport: more than {maximum_bytes} bytes, which is the most that is read")
     text, fix = in_utf8(data)
-    if not text.lstrip(_WHITE_SPACE).startswith(b"<"):
+    first = text.lstrip(_WHITE_SPACE)[:1]
+    if first not in {b"<", b"{", b"["}:
+        raise PassportError("passport: neither an AASX package nor JSON nor XML")
+    if first != b"<":
         return ReadEnvironment(parse_json(text, maximum_bytes=2 * maximum_bytes), (fix,) if fix else ())
     content, fixes = environment_of_xml(text)
     # The translated tree takes the way of any JSON, whose limits it must keep as well.
@@ -165,7 +166,7 @@ def to_passport(environment: Json) -> ReadPassport:
         shell=shells[0],
         submodels=submodels,
         concept_descriptions=concept_descriptions,
-        sha256=hashlib.sha256(rfc8785.dumps(ordered)).hexdigest(),
+        sha256=canonical_sha256(ordered),
     )
 
 

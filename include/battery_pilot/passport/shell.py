@@ -21,7 +21,7 @@ def shell_dict(passport: Passport) -> Json:
         "idShort": f"Battery_{slug(passport.battery_id)}"[:128].replace("-", "_"),
         "assetInformation": {
             "assetKind": "Instance",
-            "assetType": ids.asset_type,
+            **({"assetType": ids.asset_type} if ids.asset_type else {}),  # a passport of somebody else may have none
             "globalAssetId": ids.asset,
             "specificAssetIds": [
                 {"name": "batteryId", "value": passport.battery_id},

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
-import rfc8785
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -22,6 +21,7 @@ from pydantic import AwareDatetime, Field
 
 from battery_pilot.electrochemistry.condition import Frozen, Sha256
 from battery_pilot.errors import InputError, PassportError
+from battery_pilot.passport.canonical import canonical
 from battery_pilot.passport.lexical import utc_text
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Signer:
             "signed_at": utc_text(signed_at),
         }
         return jwt.PyJWS().encode(
-            rfc8785.dumps(statement), self._private, ALGORITHM, headers={"kid": self.key_id, "typ": TYPE}
+            canonical(statement), self._private, ALGORITHM, headers={"kid": self.key_id, "typ": TYPE}
         )
 
     def key_set(self) -> dict[str, Any]:
@@ -172,5 +172,5 @@ def _jwk(key: Ed25519PublicKey) -> dict[str, str]:
 
 
 def _thumbprint(key: Ed25519PublicKey) -> str:
-    digest = hashlib.sha256(rfc8785.dumps(_jwk(key))).digest()
+    digest = hashlib.sha256(canonical(_jwk(key))).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -13,11 +13,12 @@ from battery_pilot.passport.findings import Finding, error, warning
 from battery_pilot.passport.mapping import OWN_IDS, parts
 from battery_pilot.passport.metamodel import MAXIMUM_FAULTS, environment_faults
 from battery_pilot.passport.packages import content_facts
+from battery_pilot.passport.parsing import objects_of
 from battery_pilot.passport.reading import ReadEnvironment, node_values, read_environment
 from battery_pilot.passport.submodels import BYTE_COUNT, SHA256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from battery_pilot.passport.lexical import Value
@@ -57,12 +58,12 @@ def validate(read: ReadEnvironment, *, category: str | None = None, package: Pat
     environment = read.content
     findings = [warning("", "form", fix) for fix in read.fixes]
     findings += [error(path, "aas", message) for path, message in environment_faults(environment)]
-    submodels = _list(environment.get("submodels"))
+    submodels = objects_of(environment.get("submodels"))
     by_submodel: dict[str, list[tuple[str, Json]]] = {}
-    for submodel in (one for one in submodels if isinstance(one, dict)):
-        by_submodel.setdefault(name_of(submodel), []).extend(_walk(name_of(submodel), submodel))
+    for submodel in submodels:
+        by_submodel.setdefault(name_of(submodel), []).extend(every_node(name_of(submodel), submodel))
     nodes = [pair for inside in by_submodel.values() for pair in inside]
-    values, faults = _values(nodes)
+    values, faults = readable_values(nodes)
     findings += faults
     descriptions = Descriptions(environment.get("conceptDescriptions"))
     stated = category or _stated_category(values)
@@ -76,8 +77,12 @@ def validate(read: ReadEnvironment, *, category: str | None = None, package: Pat
     return sorted(dict.fromkeys(findings), key=lambda finding: finding.severity)
 
 
-def _walk(path: str, node: Json) -> Iterator[tuple[str, Json]]:
-    """Yield path and JSON of a submodel and all its elements, whatever they are like."""
+def every_node(path: str, node: Json) -> Iterator[tuple[str, Json]]:
+    """Yield path and JSON of a submodel and all its elements, whatever they are like.
+
+    :param path: name of the submodel.
+    :param node: the submodel as AAS JSON, not verified.
+    """
     waiting = [(path, node)]
     while waiting:
         place, one = waiting.pop()
@@ -90,8 +95,13 @@ def _walk(path: str, node: Json) -> Iterator[tuple[str, Json]]:
         waiting += reversed(inside)
 
 
-def _values(nodes: list[tuple[str, Json]]) -> tuple[dict[str, Value], list[Finding]]:
-    """Return the values that can be read; what cannot is a fault of the metamodel and reported as one."""
+def readable_values(nodes: Iterable[tuple[str, Json]]) -> tuple[dict[str, Value], list[Finding]]:
+    """Return the values that can be read, by path, and the paths that stand twice.
+
+    What cannot be read is a fault of the metamodel, which :func:`battery_pilot.passport.metamodel.environment_faults` finds.
+
+    :param nodes: path and JSON of elements.
+    """
     values: dict[str, Value] = {}
     faults: list[Finding] = []
     for path, node in nodes:
@@ -112,7 +122,7 @@ def _stated_category(values: dict[str, Value]) -> str | None:
 
 def _identity(environment: Json, values: dict[str, Value]) -> Iterator[Finding]:
     """Compare the shell with the submodels, and what both say of the battery's identity."""
-    shells = [shell for shell in _list(environment.get("assetAdministrationShells")) if isinstance(shell, dict)]
+    shells = objects_of(environment.get("assetAdministrationShells"))
     if len(shells) != 1:
         yield error("", "shell", f"{len(shells)} shells; a passport has exactly one")
         return
@@ -127,8 +137,8 @@ def _identity(environment: Json, values: dict[str, Value]) -> Iterator[Finding]:
             f"{uri}, but the shell is of {asset['globalAssetId']}",
         )
     serial = values.get("BatteryNameplate.SerialNumber")
-    for one in _list(asset.get("specificAssetIds")):
-        if isinstance(one, dict) and one.get("name") == "serialNumber" and serial and one.get("value") != serial:
+    for one in objects_of(asset.get("specificAssetIds")):
+        if one.get("name") == "serialNumber" and serial and one.get("value") != serial:
             yield error(
                 "BatteryNameplate.SerialNumber",
                 "contradiction",
@@ -141,9 +151,12 @@ def _identity(environment: Json, values: dict[str, Value]) -> Iterator[Finding]:
 def _parts(environment: Json) -> Iterator[Finding]:
     """Look for the published parts that every passport has; a file with none of them, or with templates, is no passport."""
     published = [part.submodel for part in parts() if not part.submodel.semantic_id.startswith(OWN_IDS)]
-    present = [one for one in _list(environment.get("submodels")) if isinstance(one, dict)]
+    present = objects_of(environment.get("submodels"))
     names = {
-        name for one in present if one.get("kind") != "Template" for name in (semantic_id(one), one.get("idShort"))
+        name
+        for one in present
+        if one.get("kind") != "Template"
+        for name in (semantic_id(one), str(one.get("idShort")))
     }
     missing = [row for row in published if row.cardinality == "One" and not {row.semantic_id, row.id_short} & names]
     if len(missing) < len(published):
@@ -152,9 +165,9 @@ def _parts(environment: Json) -> Iterator[Finding]:
 
 
 def _references(environment: Json, shell: Json) -> Iterator[Finding]:
-    referred = {key for one in _list(shell.get("submodels")) for key in _keys(one)}
-    present = {one.get("id"): one for one in _list(environment.get("submodels")) if isinstance(one, dict)}
-    for identifier in sorted(referred - {str(one) for one in present}):
+    referred = {key for one in objects_of(shell.get("submodels")) for key in _keys(one)}
+    present = {str(one.get("id")): one for one in objects_of(environment.get("submodels"))}
+    for identifier in sorted(referred - present.keys()):
         yield warning("", "reference", f"the shell refers to the submodel {identifier}, which is not in the file")
     for known, submodel in present.items():
         if known not in referred:
@@ -163,8 +176,8 @@ def _references(environment: Json, shell: Json) -> Iterator[Finding]:
 
 def _keys(reference: Any) -> Iterator[str]:
     if isinstance(reference, dict):
-        for key in _list(reference.get("keys")):
-            if isinstance(key, dict) and key.get("type") == "Submodel":
+        for key in objects_of(reference.get("keys")):
+            if key.get("type") == "Submodel":
                 yield str(key.get("value"))
 
 
@@ -185,9 +198,7 @@ def _contents(nodes: list[tuple[str, Json]], files: frozenset[str], package: Pat
         name = node.get("value")
         if node.get("modelType") != "File" or not isinstance(name, str) or name not in files:
             continue
-        stated = {
-            one.get("type"): str(one.get("value")) for one in _list(node.get("qualifiers")) if isinstance(one, dict)
-        }
+        stated = {str(one.get("type")): str(one.get("value")) for one in objects_of(node.get("qualifiers"))}
         if not stated.keys() & {SHA256, BYTE_COUNT}:
             continue
         try:
@@ -202,7 +213,3 @@ def _contents(nodes: list[tuple[str, Json]], files: frozenset[str], package: Pat
             )
         elif stated.get(BYTE_COUNT, str(count)) != str(count):
             yield error(path, "file", f"{name} has {count} bytes, the passport states {stated[BYTE_COUNT]}")
-
-
-def _list(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else []

@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from unittest.mock import create_autospec
 
 import pytest
 
 from battery_pilot.electrochemistry.condition import Condition, MeasuredValue
+from battery_pilot.lake import Lake, write_bytes
 from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.history import SqliteHistory, record
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
 from battery_pilot.passport.signature import read_signer
+from battery_pilot.pipeline.acquire import journal_of
 from battery_pilot.pipeline.bundle import make_bundle
+from battery_pilot.pipeline.contracts import Contract, Receipt
+from battery_pilot.pipeline.expiry import remove_expired
+from battery_pilot.pipeline.pulled import pulled_file
+from battery_pilot.pipeline.twins import verify
+from battery_pilot.services.orion import Orion
+from tests.servers.memory_aas import MemoryAas
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -195,7 +205,7 @@ def bundle(store, tmp_path):
     entries, signer = store.entries("BP-1"), read_signer(KEY)
     token = signer.sign(entries[-1], START + 110 * DAY)
     path = tmp_path / "bundle.json"
-    path.write_bytes(make_bundle(json.loads(canonical_json(view)), entries, Tier.LEGITIMATE_INTEREST, token))
+    path.write_bytes(make_bundle(canonical_json(view), entries, Tier.LEGITIMATE_INTEREST, token))
     (tmp_path / "jwks.json").write_text(json.dumps(signer.key_set()))
     return path
 
@@ -215,3 +225,53 @@ def test_a_forged_bundle_is_detected(run, bundle):
     answer = run("passport", "history", "verify", bundle)
     assert answer.code == 1
     assert "are not those that it commits to" in answer.err
+
+
+@pytest.fixture
+def consumer(tmp_path, store, monkeypatch):
+    """A consumer's lake that holds BP-1 under an agreement."""
+    monkeypatch.setenv("BATTERY_PILOT_LAKE", str(tmp_path / "other"))
+    lake = Lake(tmp_path / "consumer")
+    journal = journal_of(lake)
+    tier = Tier.LEGITIMATE_INTEREST
+    view = canonical_json(passport_of("BP-1", 80, 4.6).view(tier))
+    data = make_bundle(view, store.entries("BP-1"), tier)
+    contract = Contract("asset", "BP-1", "provider", agreement_id="agreement-1", transfer_id="t")
+    journal.put(contract)
+    journal.want("run", contract)
+    write_bytes(pulled_file(lake, contract), data)
+    digest, end = hashlib.sha256(data).hexdigest(), (START + 300 * DAY).isoformat()
+    journal.put_receipts(
+        [Receipt("provider", "asset", "BP-1", "agreement-1", digest, digest, "{}", START.isoformat(), end)]
+    )
+    assert verify(lake, journal, "run", tier)["verified"] == 1
+    return lake
+
+
+@pytest.mark.parametrize("name", ["BP-1", "SN BP-1/ä"])
+def test_a_consumer_sees_under_which_contract_it_holds_what(run, consumer, name):
+    answer = run("passport", "history", name, "--lake", consumer.root, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    (receipt,) = answer.json["receipts"]
+    assert (receipt["agreement_id"], receipt["tier"], receipt["version"]) == ("agreement-1", "legitimate_interest", 2)
+    assert [one["version"] for one in answer.json["versions"]] == [1, 2, 3]
+    text = run("passport", "history", name, "--lake", consumer.root).out
+    assert "agreement agreement-1 with provider on asset, to be held until 2026-10-28" in text
+    whole = run("passport", "history", "verify", name, "--lake", consumer.root, "--json").json
+    assert (whole["whole"], whole["receipts"], whole["tier"]) == (True, 1, "legitimate_interest")
+
+
+def test_a_consumer_can_show_what_it_has_removed(run, consumer):
+    server, broker = MemoryAas().client(), create_autospec(Orion, instance=True, place="http://orion")
+    remove_expired(consumer, journal_of(consumer), START + 300 * DAY, server, broker)
+    text = run("passport", "history", "BP-1", "--lake", consumer.root).out
+    assert text.startswith("battery BP-1: what was received of it has been removed")
+    assert "removed 2026-10-28T00:00:00+00:00" in text
+
+
+def test_a_receipt_that_was_altered_is_found(run, consumer):
+    with sqlite3.connect(consumer.root / "history.sqlite") as connection:
+        connection.execute("UPDATE custody SET entry = replace(entry, 'agreement-1', 'agreement-2')")
+    answer = run("passport", "history", "verify", "BP-1", "--lake", consumer.root)
+    assert answer.code == 1
+    assert "receipts of battery BP-1, entry 1: it was altered" in answer.err

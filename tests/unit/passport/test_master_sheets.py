@@ -137,6 +137,21 @@ def test_empty_rows_and_formatted_columns_behind_the_table_are_nothing(tmp_path:
     check(read_master(master_workbook(tmp_path, batteries=rows)))
 
 
+def test_decimal_commas_of_texts_are_understood_where_they_cannot_be_thousands(tmp_path: Path) -> None:
+    rows = sheet(MODEL | {"mass_kilogram": "230,5", "rated_capacity_ah": "60,0"})
+    check(read_master(master_workbook(tmp_path, models=rows)))
+    rows = sheet(MODEL | {"mass_kilogram": "1,234"})
+    (problem,) = problems(master_workbook(tmp_path, models=rows))
+    assert "column mass_kilogram: found '1,234'" in problem
+
+
+def test_a_title_above_the_headings_is_passed_over(tmp_path: Path) -> None:
+    check(read_master(master_workbook(tmp_path, models=[["Our models", None], [], *sheet(MODEL)])))
+    rows = [["Our models", None], [], *sheet(MODEL | {"mass_kilogram": "heavy"})]
+    (problem,) = problems(master_workbook(tmp_path, models=rows))
+    assert "sheet models, row 4, column mass_kilogram" in problem
+
+
 def test_a_wrong_cell_is_reported_with_sheet_row_and_column(tmp_path: Path) -> None:
     wrong = BATTERY | {
         "battery_id": "BP-2",

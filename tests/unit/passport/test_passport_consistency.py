@@ -10,6 +10,8 @@ PLATE = "BatteryNameplate."
 CONDITION = "ProductCondition."
 CERTIFIED = CONDITION + "StateOfCertifiedEnergy."
 ENERGY = CONDITION + "RemainingEnergy."
+SUBSTANCE = "MaterialComposition.HazardousSubstances[0].HazardousSubstanceClass"
+CLASSES = "HandoverDocumentation.Documents[0].DocumentClassifications[1]."
 RECYCLED = "Circularity.RecycledContentInformation[0]."
 
 
@@ -34,6 +36,10 @@ RECYCLED = "Circularity.RecycledContentInformation[0]."
         ({"MaterialComposition.BatteryMaterials[0].BatteryMaterialIdentifier": "7439-93-3"}, "MaterialComposition.BatteryMaterials[0].BatteryMaterialIdentifier", "error"),
         ({"TechnicalData.GeneralInformation.BatteryCategory": "car"}, "TechnicalData.GeneralInformation.BatteryCategory", "error"),
         ({PLATE + "LifeCycleStage": "new"}, PLATE + "LifeCycleStage", "error"),
+        ({"DppMetadata.dppStatus": "Active", "BatteryPilotLifeCycle.ClosedOn": "2026-03-02"}, "DppMetadata.dppStatus", "error"),
+        ({"DppMetadata.granularity": "Fleet"}, "DppMetadata.granularity", "error"),
+        ({SUBSTANCE: "Smelly"}, SUBSTANCE, "error"),
+        ({CLASSES + "ClassId": "05-01", CLASSES + "ClassificationSystem": "VDI 2770:2018"}, CLASSES + "ClassId", "error"),
         ({PLATE + "ManufacturerIdentifier": "A", "TechnicalData.GeneralInformation.ManufacturerIdentifier": "B"}, PLATE + "ManufacturerIdentifier", "error"),
         ({ENERGY + "LastUpdate": "2026-03-02T00:00:00Z", "DppMetadata.lastUpdate": "2026-03-01T00:00:00Z"}, ENERGY + "LastUpdate", "warning"),
         ({PLATE + "EUDeclarationOfConformity[0]": "DOC-2", "HandoverDocumentation.Documents[0].DocumentIds[0].DocumentIdentifier": "DOC-1"}, PLATE + "EUDeclarationOfConformity[0]", "warning"),
@@ -51,6 +57,8 @@ def test_contradiction_is_found_at_its_place(values: dict[str, str | float], pat
         {CERTIFIED + "StateOfCertifiedEnergyValue": 80.4, ENERGY + "RemainingEnergyValue": 16.0, ELECTRIC + "CertifiedUsableBatteryEnergy": 20.0},
         {PLATE + "DateOfManufacture": "2026-03-01", PLATE + "DateOfPuttingIntoService": "2026-03-01"},
         {PLATE + "LifeCycleStage": "re-used"},
+        {PLATE + "LifeCycleStage": "0173-1#07-ACC022#001"},
+        {CLASSES + "ClassId": "A1", CLASSES + "ClassificationSystem": "IEC 61355-1:2008"},
         {"MaterialComposition.BatteryMaterials[0].BatteryMaterialIdentifier": "7439-93-2"},
         {ELECTRIC + "MinVoltage": "not a number", ELECTRIC + "MaxVoltage": 4.2},
     ],

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from battery_pilot.errors import PassportError
 from battery_pilot.passport import packages
 from battery_pilot.passport.aasx import pack
+from battery_pilot.passport.mapping import part_of
 from battery_pilot.passport.metamodel import MAXIMUM_FAULTS, environment_faults
 from battery_pilot.passport.parsing import MAXIMUM_BYTES, MAXIMUM_NODES, parse_json
-from battery_pilot.passport.validation import validate_file
+from battery_pilot.passport.reading import ReadEnvironment
+from battery_pilot.passport.validation import validate, validate_file
 
 NAMESPACE = "https://admin-shell.io/aas/3/1"
+KEY = {"type": "ExternalReference", "keys": [{"type": "GlobalReference", "value": "urn:x"}]}
 SECONDS = 5
 MEGABYTES = 300
 
@@ -164,6 +171,51 @@ def test_package_within_its_limits_is_read_though_files_are_many(
 
 def test_faults_are_counted_up_to_a_limit() -> None:
     assert len(environment_faults({"submodels": [{}] * (MAXIMUM_FAULTS + 5)})) == MAXIMUM_FAULTS
+
+
+@pytest.mark.parametrize("day", ["-0044-03-15", "12026-01-01", "0000-01-01", "2026-02-30"])
+def test_day_that_no_calendar_here_has_is_a_fault(day: str, tmp_path: Path) -> None:
+    birth = {"modelType": "Property", "idShort": "Birth", "valueType": "xs:date", "value": day}
+    content = {"submodels": [{"modelType": "Submodel", "id": "urn:1", "submodelElements": [birth]}]}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    assert [one.severity for one in validate_file(tmp_path / "p.json") if one.rule == "aas"] == ["error"]
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every key and index of a JSON, with what it is of."""
+    for name, inside in list(node.items() if isinstance(node, dict) else enumerate(node)):
+        yield node, name
+        if isinstance(inside, dict | list):
+            yield from places(inside)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_the_place_of_something_gives_findings_and_no_exception(data: st.DataObject) -> None:
+    part = {"modelType": "Property", "idShort": "BatteryCategory", "valueType": "xs:string", "value": "ev"}
+    qualified = {**part, "qualifiers": [{"type": "Unit", "valueType": "xs:string", "value": "Ah"}], "semanticId": KEY}
+    file = {**qualified, "modelType": "File", "idShort": "CompanyLogo", "contentType": "image/png", "value": "/a.png"}
+    inside = {"modelType": "SubmodelElementCollection", "idShort": "GeneralInformation", "value": [qualified, file]}
+    submodel = {"modelType": "Submodel", "id": "urn:1", "idShort": "TechnicalData", "submodelElements": [inside]}
+    shell = {
+        "modelType": "AssetAdministrationShell",
+        "id": "urn:2",
+        "assetInformation": {"assetKind": "Instance", "specificAssetIds": [{"name": "serialNumber", "value": "1"}]},
+        "submodels": [{"type": "ModelReference", "keys": [{"type": "Submodel", "value": "urn:1"}]}],
+    }
+    semantic = {**KEY, "keys": [{"type": "GlobalReference", "value": part_of("TechnicalData").submodel.semantic_id}]}
+    content = copy.deepcopy(
+        {
+            "assetAdministrationShells": [shell],
+            "submodels": [{**submodel, "semanticId": semantic}],
+            "conceptDescriptions": [],
+        }
+    )
+    for _ in range(data.draw(st.integers(1, 2))):
+        node, name = data.draw(st.sampled_from(list(places(content))))
+        node[name] = data.draw(st.sampled_from([None, True, 1, -0.5, "", "x", [], {}, [1], [[]], {"a": []}]))
+    read = ReadEnvironment(content, files=frozenset({"/a.png"}))
+    assert validate(read, package=Path("none.aasx"))
 
 
 def test_fault_does_not_hide_others(tmp_path: Path) -> None:

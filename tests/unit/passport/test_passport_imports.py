@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from battery_pilot.cli import main
 from battery_pilot.errors import PassportError
 from battery_pilot.passport.aas import environment, flat_values, write_json
 from battery_pilot.passport.exports import export_file, export_view
 from battery_pilot.passport.imports import build_imported, import_file, missing_columns, write_records
 from battery_pilot.passport.master import read_master
+from battery_pilot.passport.reading import read_file
 
 if TYPE_CHECKING:
     from battery_pilot.electrochemistry.condition import Condition
@@ -133,6 +135,46 @@ def test_tables_are_read_as_master_data_once_the_missing_columns_are_filled_in(
     assert master.batteries["B1"].manufactured_on == "2024-02-29"
     with (tmp_path / "master" / "materials.csv").open(encoding="utf-8") as file:
         assert [row["material_name"] for row in csv.DictReader(file)] == ["Lithium", "Iron"]
+
+
+def test_passport_is_built_from_the_folder_of_an_import_once_it_is_filled_in(
+    batterypass: dict[str, Any], tmp_path: Path
+) -> None:
+    taken = import_file(written(tmp_path / "p.json", batterypass), model_id="M1", battery_id="B1")
+    taken.records.item.update(facility_id="plant-1", city="Berlin")
+    for row in taken.records.lists["carbon_footprint"]:
+        row["calculation_methods"] = ["ISO 14067"]
+    write_records(taken.records, tmp_path / "master")
+    arguments = ["passport", "import", str(tmp_path / "master"), "--passport", str(tmp_path / "q.json")]
+    assert main(arguments) == 0
+    found = read_file(tmp_path / "q.json").values
+    expected = flat_values(build_imported(taken.records, "https://example.com/dbp"))
+    assert found == expected
+    assert any(path.startswith("ProductCondition.") for path in found)
+    (tmp_path / "master" / "condition.json").unlink()
+    assert main(arguments) != 0
+
+
+def test_faults_of_a_description_keep_no_value_from_being_taken_in(full_passport: Passport, tmp_path: Path) -> None:
+    content = environment(full_passport)
+    whole = import_file(written(tmp_path / "p.json", content)).values
+    for submodel in content["submodels"]:
+        submodel["submodelElements"][0]["displayName"] = 2 * [{"language": "en", "text": "the same language twice"}]
+    content["submodels"][0]["submodelElements"].append(
+        {"modelType": "Property", "idShort": "Foreign", "valueType": "xs:string", "value": "x"}
+    )
+    taken = import_file(written(tmp_path / "p.json", content))
+    assert whole.items() < taken.values.items()
+    assert sum("no valid AAS" in note for note in taken.notes) == len(content["submodels"])
+    assert any(note.endswith("Foreign: not understood") for note in taken.notes)
+
+
+def test_environment_without_any_value_of_a_passport_is_refused(full_passport: Passport, tmp_path: Path) -> None:
+    content = environment(full_passport)
+    for submodel in content["submodels"]:
+        submodel["idShort"] = f"Other_{submodel['idShort']}"
+    with pytest.raises(PassportError, match="none of its .* submodels has a value of a battery passport"):
+        import_file(written(tmp_path / "p.json", content))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from battery_pilot.passport.aasx import write_aasx
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.completeness import completeness_of
 from battery_pilot.passport.documents import Attachment, Document, DocumentEntry, Purpose
+from battery_pilot.passport.exports import export_file
 from battery_pilot.passport.facts import Material, ModelFacts
+from battery_pilot.passport.imports import import_file
 from battery_pilot.passport.lexical import to_xsd
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
@@ -197,6 +199,33 @@ def test_numbers_come_out_of_the_package_as_they_went_in(
     ]
     assert read["TechnicalData.GeneralInformation.BatteryMass"] == mass
     assert read[f"{area}.Lifetime.CRateOfRelevantCycleLifeTest"] == low
+
+
+@pytest.mark.parametrize("form", ["json", "xml", "aasx", "batterypass", "value-only"])
+@settings(FEW, max_examples=6)
+@given(numbers=st.lists(st.floats(1e-9, 1e9).map(lambda number: float(f"{number:.12g}")), min_size=4, max_size=4))
+def test_numbers_come_out_of_every_form_equal_to_twelve_digits(
+    battery_model: BatteryModel,
+    battery_item: BatteryItem,
+    condition: Condition,
+    model_facts: ModelFacts,
+    numbers: list[float],
+    form: str,
+    tmp_path: Path,
+) -> None:
+    """Units differ: BatteryPass has power in kW and masses of materials in g."""
+    names = ("rated_capacity_ah", "mass_kilogram", "maximum_power_watt")
+    model = battery_model.model_copy(update=dict(zip(names, numbers, strict=False)))
+    materials = (model_facts.materials[0].model_copy(update={"mass_kilogram": numbers[-1]}),)
+    facts = model_facts.model_copy(update={"materials": materials})
+    write_json(
+        build_passport(model, battery_item, condition, base="https://example.com/dbp", facts=facts),
+        tmp_path / "p.json",
+    )
+    export_file(tmp_path / "p.json", form, tmp_path / f"q.{form}")
+    records = import_file(tmp_path / f"q.{form}").records
+    found = [*(records.model[name] for name in names), records.lists["materials"][0]["mass_kilogram"]]
+    assert found == pytest.approx(numbers, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("serial", ["A/B C", "Übergröße №7", "x" * 200, "a?b#c%d", "日本"])

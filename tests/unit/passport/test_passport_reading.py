@@ -20,7 +20,7 @@ from battery_pilot.passport.aas import (
 )
 from battery_pilot.passport.aasx import write_aasx
 from battery_pilot.passport.model import Tier
-from battery_pilot.passport.reading import flatten, read_aasx, read_passport
+from battery_pilot.passport.reading import flatten, read_aasx, read_environment, read_passport
 from battery_pilot.passport.shell import shell_dict
 
 if TYPE_CHECKING:
@@ -153,6 +153,9 @@ def test_types_of_values_are_those_of_the_aas() -> None:
     assert list(flatten([submodel]).values()) == [True, 7, 0.5, "2024-01-01"]
 
 
+TYPES = b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
+
+
 def package(path: Path, entries: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
@@ -171,11 +174,39 @@ def package(path: Path, entries: dict[str, bytes]) -> Path:
         ({"_rels/.rels": b"<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>"}, "declares a document type"),
         ({"_rels/.rels/[0].last.piece": b""}, "cut into pieces"),
         ({"readme.txt": b"no passport"}, "no AASX package"),
+        ({"_rels/.rels": b"<Relationships", "[Content_Types].xml": TYPES}, "no AASX package"),
+        ({"_rels/.rels": b"<a/>", "[Content_Types].xml": b"<Types"}, "no AASX package"),
     ],
 )
 def test_package_that_is_hostile_or_none_is_refused(entries: dict[str, bytes], words: str, tmp_path: Path) -> None:
     with pytest.raises(PassportError, match=words):
         read_aasx(package(tmp_path / "p.aasx", entries))
+
+
+@pytest.mark.parametrize(
+    ("former", "other", "words"),
+    [
+        (b'TargetMode="Internal"', b'TargetMode="External"', "leads outside of the package"),
+        (b"http://admin-shell.io/aasx", b"http://www.admin-shell.io/aasx", "type of former versions"),
+    ],
+)
+def test_relationships_that_other_writers_get_wrong_are_followed_and_said(
+    passport: Passport, former: bytes, other: bytes, words: str, tmp_path: Path
+) -> None:
+    write_aasx(passport, tmp_path / "p.aasx")
+    with zipfile.ZipFile(tmp_path / "p.aasx") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    changed_entries = {
+        name: content.replace(former, other) if name.endswith(".rels") else content
+        for name, content in entries.items()
+    }
+    assert changed_entries != entries
+    read = read_environment(package(tmp_path / "q.aasx", changed_entries))
+    assert read.content == environment(passport)
+    assert any(words in fix for fix in read.fixes)
+    without_origin = {name: content for name, content in entries.items() if name != "_rels/.rels"}
+    with pytest.raises(PassportError, match="lead to 0 parts of the kind aasx-origin"):
+        read_environment(package(tmp_path / "r.aasx", without_origin))
 
 
 def test_file_that_is_no_package_is_refused(tmp_path: Path) -> None:

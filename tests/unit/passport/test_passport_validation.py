@@ -109,6 +109,15 @@ def test_mandatory_property_without_a_value_is_incomplete(passport: Passport, tm
     assert (CAPACITY, "incomplete") in {(one.path, one.rule) for one in validate_file(tmp_path / "p.json")}
 
 
+def test_number_without_its_unit_is_a_warning(passport: Passport, tmp_path: Path) -> None:
+    content = environment(passport)
+    del element(content, CAPACITY)["qualifiers"]
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    (found,) = [one for one in validate_file(tmp_path / "p.json") if one.rule == "unit"]
+    assert (found.path, found.severity) == (CAPACITY, "warning")
+    assert "Ah" in found.message
+
+
 def test_part_that_is_missing_or_has_another_name_is_a_warning(whole_passport: Passport, tmp_path: Path) -> None:
     content = environment(whole_passport)
     content["submodels"] = [one for one in content["submodels"] if one["idShort"] != "Circularity"]
@@ -150,6 +159,13 @@ def test_every_fault_of_the_aas_itself_is_reported(passport: Passport, tmp_path:
     element(content, CHARGE)["value"] = "little"
     (tmp_path / "p.json").write_text(json.dumps(content))
     assert [rule for _, rule in errors(validate_file(tmp_path / "p.json"))] == ["aas", "aas"]
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x00\x01", b"7"])
+def test_file_of_another_kind_is_named_so(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p.aasx").write_bytes(content)
+    (finding,) = validate_file(tmp_path / "p.aasx")
+    assert finding.message == "passport: neither an AASX package nor JSON nor XML"
 
 
 def test_unreadable_file_is_one_error(tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_a_key_that_is_not_trusted_proves_nothing(signer):
         verify_signature(signer.sign(entry(1), NOW), keys)
 
 
+def test_after_a_change_of_the_key_a_set_of_both_verifies_what_each_signed(signer, keys):
+    newer = read_signer(pem_of(Ed25519PrivateKey.generate()))
+    both = read_keys(json.dumps({"keys": [*signer.key_set()["keys"], *newer.key_set()["keys"]]}).encode())
+    for version, one in enumerate((signer, newer), 1):
+        assert verify_signature(one.sign(entry(version), NOW), both).version == version
+    with pytest.raises(PassportError, match="none of the trusted ones"):
+        verify_signature(newer.sign(entry(2), NOW), keys)
+
+
 def test_a_stolen_key_id_does_not_help(signer, keys):
     stranger = Ed25519PrivateKey.generate()
     token = jwt.PyJWS().encode(b"{}", stranger, "EdDSA", headers={"kid": signer.key_id, "typ": TYPE})
