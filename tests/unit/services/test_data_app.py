@@ -147,6 +147,14 @@ def test_without_a_known_key_there_is_nothing(client, headers, tmp_path):
     assert [line["reader"] for line in journal(tmp_path)] == [None, None, None]
 
 
+def test_a_connector_that_has_only_an_address_carries_the_key_in_it(client):
+    request = Message({"@type": "ids:ArtifactRequestMessage", "ids:requestedArtifact": {"@id": f"{ARTIFACT}BP-1"}})
+    body, content_type = write_message(request)
+    for path, status in ((f"/data/{KEY}", 200), ("/data/another-key", 401)):
+        answer = client.post(path, content=body, headers={"Content-Type": content_type})
+        assert answer.status_code == status
+
+
 def test_a_known_state_is_not_sent_again_and_a_new_one_is(client, outbox):
     etag = client.get("/passports/BP-1", headers=HEADERS).headers["etag"]
     again = client.get("/passports/BP-1", headers={**HEADERS, "If-None-Match": etag})

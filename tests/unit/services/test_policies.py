@@ -12,6 +12,7 @@ from battery_pilot.services.connectors.edc import EdcConnector
 from battery_pilot.services.connectors.model import Constraint
 from battery_pilot.services.connectors.policies import (
     COUNT,
+    DATE_TIME,
     ELAPSED_TIME,
     NAME,
     PURPOSE,
@@ -21,6 +22,8 @@ from battery_pilot.services.connectors.policies import (
     constraints_of,
     demand_enforceable,
     expires_at,
+    in_words_of,
+    maximum_uses,
 )
 
 EVERYTHING = Demands(("authority-1", "authority-2"), ("recycler",), ("recycling",), 30, 5)
@@ -108,3 +111,51 @@ def test_earliest_of_several_ends_counts():
 
 def test_agreement_without_rules_has_no_end():
     assert expires_at({}, SIGNED_AT) is None
+
+
+@pytest.mark.parametrize(
+    ("constraint", "most"),
+    [
+        ((COUNT, "lteq", "5"), 5),
+        (("odrl:count", "odrl:lt", "5"), 4),
+        (("COUNT", "LTEQ", "3"), 3),
+        ((COUNT, "gteq", "5"), None),
+        ((COUNT, "lteq", "many"), None),
+        ((ELAPSED_TIME, "lteq", "5"), None),
+    ],
+)
+def test_number_of_uses_is_read_from_an_agreement(constraint, most):
+    assert maximum_uses(agreed(constraint)) == most
+    assert maximum_uses({}) is None
+
+
+NOW = datetime(2026, 11, 22, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("days", "end"), [(365, "2027-12-01T00:00:00Z"), (8, "2026-12-01T00:00:00Z"), (9, "2027-01-01T00:00:00Z")]
+)
+def test_a_connector_that_knows_dates_alone_gets_the_end_of_a_month(days, end):
+    asked = constraints_of(Tier.LEGITIMATE_INTEREST, Demands(purposes=("reuse",), valid_days=days))
+    dated = in_words_of(asked, {DATE_TIME, PURPOSE}, NOW)
+    assert dated == (Constraint(PURPOSE, "eq", "reuse"), Constraint(DATE_TIME, "lteq", end))
+    assert expires_at(agreed((DATE_TIME, "lteq", end)), NOW) >= NOW + timedelta(days=days)
+    demand_enforceable(dated, {DATE_TIME, PURPOSE})
+
+
+@pytest.mark.parametrize("enforced", [{ELAPSED_TIME, DATE_TIME}, {ELAPSED_TIME}, set()])
+def test_other_connectors_get_the_time_after_the_agreement(enforced):
+    asked = constraints_of(Tier.LEGITIMATE_INTEREST, Demands(valid_days=30))
+    assert in_words_of(asked, enforced, NOW) == asked
+
+
+@given(st.integers(1, 3000), st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)))
+def test_the_date_is_never_too_early_and_never_a_month_late(days, now):
+    (one,) = in_words_of(constraints_of(Tier.LEGITIMATE_INTEREST, Demands(valid_days=days)), {DATE_TIME}, now)
+    end = datetime.fromisoformat(one.right_operand)
+    assert timedelta() < end - (now + timedelta(days=days)) <= timedelta(days=31)
+
+
+def test_a_number_of_days_beyond_the_calendar_is_refused():
+    with pytest.raises(InputError, match="beyond the calendar"):
+        in_words_of(constraints_of(Tier.LEGITIMATE_INTEREST, Demands(valid_days=10**9)), {DATE_TIME}, NOW)

@@ -27,6 +27,9 @@ class Connector(Protocol):
     agreements_serve_once: bool
     """Whether an agreement is used up by one transfer."""
 
+    offers_folders: bool
+    """Whether an offer may be of a folder, all of which a consumer reads under one agreement."""
+
     enforced_operands: frozenset[str]
     """Left operands whose constraints the connector checks by itself, in the words of
     :mod:`battery_pilot.services.connectors.policies`; an offer with another one is refused."""
@@ -85,6 +88,12 @@ class Connector(Protocol):
         :param maximum_bytes: longest file to accept; what a counterparty sends is not trusted.
         :param path: below the address of the transfer, where the offer is of a folder.
         :raises TooLarge: the file is longer.
+        """
+
+    def stream(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> Iterator[bytes]:
+        """Get the same data piece by piece, so that an archive is never in memory as a whole.
+
+        Errors come while it is walked over; what came before is then a part only.
         """
 
     def terminate(self, transfer_id: str, reason: str) -> None:

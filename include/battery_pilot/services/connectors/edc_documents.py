@@ -1,4 +1,4 @@
-"""The documents of EDC's management API v3: what an offer becomes, and what a stored policy really says."""
+"""The documents of EDC's management API: what an offer becomes, and what a stored policy really says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import InputError
+from battery_pilot.services.connectors.edc_profiles import CONTEXT_WITH_ODRL, EDC, ODRL, V3, Profile
+from battery_pilot.services.connectors.inbox import Way
 from battery_pilot.services.connectors.jsonld import listed, local_name, term, text, text_of
 from battery_pilot.services.connectors.model import CatalogueEntry, Constraint, Counterparty, Offer
 from battery_pilot.services.connectors.policies import DATE_TIME, ELAPSED_TIME
@@ -13,12 +15,8 @@ from battery_pilot.services.connectors.policies import DATE_TIME, ELAPSED_TIME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EDC = "https://w3id.org/edc/v0.0.1/ns/"
-ODRL = "http://www.w3.org/ns/odrl/2/"
-CONTEXT = {"@vocab": EDC}
-CONTEXT_WITH_ODRL = {"@vocab": EDC, "edc": EDC, "odrl": ODRL}
-ODRL_CONTEXT = "http://www.w3.org/ns/odrl.jsonld"
 ACTION = "use"
+KEY_HEADER = "x-api-key"
 IN_FORCE_DATE = f"{EDC}inForceDate"
 ELAPSED = re.compile(r"P(?:(?P<days>[1-9]\d{0,5})D|T(?P<hours>[1-9]\d{0,5})H)")
 
@@ -37,11 +35,15 @@ def contract_definition_id(asset_id: str) -> str:
     return f"{asset_id}:contract"
 
 
-def asset(offer: Offer) -> Document:
-    """Write the asset. Only a folder's path is proxied: of a file, a consumer cannot walk to its neighbours."""
-    proxy_path = str(offer.is_folder).lower()
+def asset(offer: Offer, profile: Profile = V3, key: str | None = None) -> Document:
+    """Write the asset. Only a folder's path is proxied: of a file, a consumer cannot walk to its neighbours.
+
+    :param key: what the data plane must show where it gets the file.
+    """
+    authentication = {"authKey": KEY_HEADER, "authCode": key} if key else {}
     return {
-        "@context": CONTEXT,
+        "@context": profile.context,
+        "@type": "Asset",
         "@id": offer.asset_id,
         "properties": {
             **offer.properties,
@@ -49,20 +51,28 @@ def asset(offer: Offer) -> Document:
             "contenttype": offer.content_type,
             "tier": offer.tier.value,
         },
-        "dataAddress": {"type": "HttpData", "name": offer.title, "baseUrl": offer.data_url, "proxyPath": proxy_path},
+        "dataAddress": {
+            "@type": "DataAddress",
+            "type": "HttpData",
+            "name": offer.title,
+            "baseUrl": offer.data_url,
+            "proxyPath": str(offer.is_folder).lower(),
+            **authentication,
+        },
     }
 
 
-def policy_definition(offer: Offer) -> Document:
+def policy_definition(offer: Offer, profile: Profile = V3) -> Document:
     """Write the policy: one permission to use, under all of the offer's constraints."""
     permission: Document = {"action": ACTION}
     if offer.constraints:
         permission["constraint"] = [_constraint(constraint) for constraint in offer.constraints]
     return {
-        "@context": CONTEXT_WITH_ODRL,
+        "@context": profile.policy_context,
+        "@type": "PolicyDefinition",
         "@id": policy_id(offer.asset_id),
         "policy": {
-            "@context": ODRL_CONTEXT,
+            **({"@context": profile.inner_context} if profile.inner_context else {}),
             "@type": "Set",
             "permission": [permission],
             "prohibition": [],
@@ -71,10 +81,11 @@ def policy_definition(offer: Offer) -> Document:
     }
 
 
-def contract_definition(offer: Offer) -> Document:
+def contract_definition(offer: Offer, profile: Profile = V3) -> Document:
     """Write the contract definition that puts exactly this asset into the catalogue."""
     return {
-        "@context": CONTEXT,
+        "@context": profile.context,
+        "@type": "ContractDefinition",
         "@id": contract_definition_id(offer.asset_id),
         "accessPolicyId": policy_id(offer.asset_id),
         "contractPolicyId": policy_id(offer.asset_id),
@@ -87,26 +98,49 @@ def criterion(left: str, right: str) -> Document:
     return {"@type": "Criterion", "operandLeft": left, "operator": "=", "operandRight": right}
 
 
-def contract_request(entry: CatalogueEntry, protocol: str) -> Document:
+def contract_request(entry: CatalogueEntry, protocol: str, profile: Profile = V3) -> Document:
     """Write the request for an agreement, which repeats the offer and adds only who offers what.
 
     :param entry: the catalogue entry, with its policy as it came.
     :param protocol: name of the data-space protocol.
     """
-    policy = spelt_out({key: value for key, value in entry.offer.items() if key != "@context"})
-    if isinstance(context := entry.offer.get("@context"), dict):
-        policy["@context"] = context
-    policy["@type"] = "odrl:Offer"
-    policy.setdefault("odrl:assigner", {"@id": entry.counterparty.participant_id})
-    policy.setdefault("odrl:target", {"@id": entry.asset_id})
+    policy = _repeated(entry) if profile.is_verbatim else _repeated_in_full(entry)
     return {
-        "@context": CONTEXT_WITH_ODRL,
+        "@context": profile.policy_context,
         "@type": "ContractRequest",
         "counterPartyId": entry.counterparty.participant_id,
         "counterPartyAddress": entry.counterparty.protocol_url,
         "protocol": protocol,
         "policy": policy,
     }
+
+
+def _repeated(entry: CatalogueEntry) -> Document:
+    policy = {key: value for key, value in entry.offer.items() if key != "@context"}
+    parties = {"assigner": entry.counterparty.participant_id, "target": entry.asset_id}
+    return {**parties, **policy, "@type": "Offer"}
+
+
+def _repeated_in_full(entry: CatalogueEntry) -> Document:
+    policy: Document = spelt_out({key: value for key, value in entry.offer.items() if key != "@context"})
+    if isinstance(context := entry.offer.get("@context"), dict):
+        policy["@context"] = context
+    policy["@type"] = "odrl:Offer"
+    policy.setdefault("odrl:assigner", {"@id": entry.counterparty.participant_id})
+    policy.setdefault("odrl:target", {"@id": entry.asset_id})
+    return policy
+
+
+def delivery(way: Way, url: str) -> Document:
+    """Return the part of a transfer request that says where to deliver.
+
+    :param way: a pushed file, or the address to pull from.
+    :param url: where the receiver expects it.
+    """
+    if way is Way.CONTENT:
+        return {"dataDestination": {"@type": "DataAddress", "type": "HttpData", "baseUrl": url}}
+    events = ["transfer.process.started"]
+    return {"callbackAddresses": [{"@type": "CallbackAddress", "uri": url, "events": events, "transactional": False}]}
 
 
 def catalogue_entry(catalogue: Document, dataset: Document, counterparty: Counterparty) -> CatalogueEntry | None:

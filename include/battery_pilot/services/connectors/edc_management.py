@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from battery_pilot.errors import Conflict, NotFound, ServerError
-from battery_pilot.services.connectors import edc_documents as documents
+from battery_pilot.services.connectors.edc_profiles import V3, Profile
 from battery_pilot.services.connectors.exchanges import Exchange, ExchangeJournal
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ Document = dict[str, Any]
 class EdcManagement:
     """The management API of one connector. Threads may share it.
 
-    :param http: client of the API, up to and without ``/v3``.
+    :param http: client of the API in one version, such as ``…/management/v3``.
     :param journal: gets every request and answer of processes.
+    :param profile: that version.
     """
 
-    def __init__(self, http: HttpClient, journal: ExchangeJournal | None) -> None:
+    def __init__(self, http: HttpClient, journal: ExchangeJournal | None, profile: Profile = V3) -> None:
         self.http = http
+        self.profile = profile
         self._journal = journal
 
     def terminate(self, collection: str, kind: str, process_id: str, reason: str) -> None:
@@ -41,9 +43,9 @@ class EdcManagement:
         :param collection: ``contractnegotiations`` or ``transferprocesses``.
         :param kind: type of the request, such as ``TerminateTransfer``.
         """
-        request = {"@context": documents.CONTEXT, "@type": kind, "@id": process_id, "reason": reason}
+        request = {"@context": self.profile.context, "@type": kind, "@id": process_id, "reason": reason}
         try:
-            path = f"/v3/{collection}/{quote(process_id)}/terminate"
+            path = f"/{collection}/{quote(process_id)}/terminate"
             with self._noted(process_id, "POST", path, request) as note:
                 note(self.http.request("POST", path, json=request, idempotent=True))
         except Conflict:
@@ -104,7 +106,7 @@ class EdcManagement:
         offset = 0
         while True:
             query = {
-                "@context": documents.CONTEXT,
+                "@context": self.profile.context,
                 "@type": "QuerySpec",
                 "offset": offset,
                 "limit": PAGE_SIZE,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from battery_pilot.services.connectors.inbox import SECRET, Way
 from battery_pilot.services.connectors.jsonld import local_name
+from battery_pilot.sqlite_file import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SECRET_WORDS = ("authorization", "authcode", "authkey", "secret", "token", "password", "apikey", "api-key")
 """A member of a document whose name has one of these words is not kept."""
 
 REMOVED = "***"
+INBOX_ADDRESS = re.compile(rf"(/(?:{'|'.join(Way)})/){SECRET.pattern}")
+"""One-time addresses of :mod:`battery_pilot.services.connectors.inbox`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ExchangeJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS exchange (number INTEGER PRIMARY KEY, process_id TEXT, method TEXT, url TEXT, "
                 "sent TEXT, status INTEGER, received TEXT, first_at TEXT, last_at TEXT, times INTEGER)"
@@ -73,7 +75,7 @@ class ExchangeJournal:
             exchange.status,
             json.dumps(without_secrets(exchange.received)),
         )
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             # The lock comes before the look, so that two threads do not both miss the other's exchange.
             connection.execute("BEGIN IMMEDIATE")
             last = connection.execute(
@@ -99,22 +101,12 @@ class ExchangeJournal:
             "SELECT process_id, method, url, sent, status, received, first_at, last_at, times FROM exchange "  # noqa: S608
             f"WHERE process_id IN ({marks}) ORDER BY number"
         )
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             rows = connection.execute(query, process_ids).fetchall()
         return [
             Exchange(process, method, url, json.loads(sent), status, json.loads(received), *times)
             for process, method, url, sent, status, received, *times in rows
         ]
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=60)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            with connection:
-                yield connection
-        finally:
-            connection.close()
 
 
 def without_secrets(value: Any) -> Any:
@@ -124,6 +116,8 @@ def without_secrets(value: Any) -> Any:
     """
     if isinstance(value, list):
         return [without_secrets(one) for one in value]
+    if isinstance(value, str):
+        return INBOX_ADDRESS.sub(rf"\1{REMOVED}", value)
     if not isinstance(value, dict):
         return value
     named = isinstance(value.get("name"), str) and _is_secret(value["name"])

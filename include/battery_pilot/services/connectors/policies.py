@@ -104,6 +104,33 @@ def constraints_of(tier: Tier, demands: Demands) -> tuple[Constraint, ...]:
     return tuple(found)
 
 
+def in_words_of(
+    constraints: Iterable[Constraint], enforced: Collection[str], now: datetime
+) -> tuple[Constraint, ...]:
+    """Return constraints as a connector can check them: one that knows dates alone gets a time after the agreement as a date.
+
+    The date is the end of the month in which so many days from now are over: an offer that is published again within a
+    month is the same.
+
+    :param constraints: what :func:`constraints_of` returned.
+    :param enforced: left operands that the connector checks.
+    :param now: with time zone.
+    """
+    if ELAPSED_TIME in enforced or DATE_TIME not in enforced:
+        return tuple(constraints)
+    return tuple(_dated(one, now) if one.left_operand == ELAPSED_TIME else one for one in constraints)
+
+
+def _dated(constraint: Constraint, now: datetime) -> Constraint:
+    days = int(constraint.right_operand.removeprefix("P").removesuffix("D"))
+    try:
+        over = now.astimezone(UTC) + timedelta(days=days)
+        end = datetime(over.year + over.month // 12, over.month % 12 + 1, 1, tzinfo=UTC)
+    except (OverflowError, ValueError) as error:
+        raise InputError(f"policy: {days} days from now are beyond the calendar: leave the limit out") from error
+    return Constraint(DATE_TIME, constraint.operator, end.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
 def _one_of(operand: str, names: Iterable[str]) -> Constraint:
     given = sorted(set(names))
     return Constraint(operand, "eq" if len(given) == 1 else "isAnyOf", ",".join(given))
@@ -122,6 +149,29 @@ def expires_at(policy: Mapping[str, Any], signed_at: datetime) -> datetime | Non
         if (end := _end(constraint, signed_at)) is not None
     ]
     return min(found, default=None)
+
+
+def maximum_uses(policy: Mapping[str, Any]) -> int | None:
+    """Return how often an agreement lets us use the data, the smallest of its limits; ``None`` where none is known.
+
+    :param policy: the agreement's policy, in any spelling of JSON-LD.
+    """
+    found = [
+        number
+        for permission in listed(term(policy, "permission"))
+        for constraint in listed(term(permission, "constraint"))
+        if (number := _count(constraint)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _count(constraint: Mapping[str, Any]) -> int | None:
+    operand = local_name(text_of(constraint, "leftOperand") or "")
+    operator = local_name(text_of(constraint, "operator") or "")
+    right = text_of(constraint, "rightOperand") or ""
+    if operand.lower() != "count" or operator.lower() not in {"lt", "lteq", "eq"} or not right.isdecimal():
+        return None
+    return max(int(right) - (operator.lower() == "lt"), 0)
 
 
 def _end(constraint: Mapping[str, Any], signed_at: datetime) -> datetime | None:

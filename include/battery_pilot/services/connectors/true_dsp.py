@@ -28,7 +28,7 @@ from battery_pilot.services.connectors.policies import demand_enforceable
 from battery_pilot.services.connectors.single_files import demand_allowed, demand_no_path, demand_one_file
 from battery_pilot.services.connectors.true_dsp_api import TrueDspApi
 from battery_pilot.services.connectors.true_dsp_requests import answer_requests
-from battery_pilot.services.http import HttpClient
+from battery_pilot.services.http import HttpClient, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -62,6 +62,7 @@ class TrueDspConnector:
     """
 
     enforced_operands = frozenset(documents.OPERANDS)
+    offers_folders = False
     agreements_serve_once = True
     """An agreement comes with one transfer process, and one that is completed cannot be used again."""
 
@@ -260,16 +261,21 @@ class TrueDspConnector:
         :raises TooLarge: the file is longer than ``maximum_bytes``.
         :raises InputError: the counterparty named an address on a host that may not be asked.
         """
+        return self._stored(transfer_id, path).request("GET", maximum_bytes=maximum_bytes).body
+
+    def stream(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> Iterator[bytes]:
+        """Get the same data piece by piece, so that they are never in memory as a whole; a use, as :meth:`fetch` is one."""
+        stored = self._stored(transfer_id, path)
+        yield from stored.stream(maximum_bytes=maximum_bytes, progress=Progress())
+
+    def _stored(self, transfer_id: str, path: str) -> HttpClient:
+        """Have our connector download the data, and return where they lie in its storage."""
         demand_no_path(path)
         process = self._api.request("GET", _transfer_path(transfer_id), about=transfer_id)
         if not process.get("downloaded"):
             self._download(transfer_id, process)
         address = self._api.text("GET", f"{_transfer_path(transfer_id)}/view")
-        return (
-            HttpClient(address, timeout_second=self._timeout_second)
-            .request(maximum_bytes=maximum_bytes, method="GET")
-            .body
-        )
+        return HttpClient(address, timeout_second=self._timeout_second)
 
     def terminate(self, transfer_id: str, reason: str) -> None:
         """End a transfer; that it has ended already is no error. The connector has no place for the reason."""

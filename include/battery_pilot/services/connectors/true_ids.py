@@ -1,8 +1,8 @@
 """TRUE Connector v1, which speaks IDS multipart messages and not the Dataspace Protocol.
 
-Written after the reference of release 1.0.8 (execution core container 1.14); it has met the sandbox only. A negotiation is over
-when its request is answered, and the connector keeps nothing that its user could ask for later: what was agreed is kept in a
-folder of ours.
+Met: execution core container 1.14.11 with data app 0.3.10, over REST and without usage control; WebSocket only in the sandbox.
+A negotiation is over when its request is answered, and the connector keeps nothing that its user could ask for later: what was
+agreed is kept in a folder of ours.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class TrueIdsConnector:
     """
 
     agreements_serve_once = False
+    offers_folders = False
 
     def __init__(
         self,
@@ -252,6 +253,10 @@ class TrueIdsConnector:
                 "POST", "/proxy", 200, f"the file is longer than the {maximum_bytes} bytes that are accepted"
             )
         return data
+
+    def stream(self, transfer_id: str, *, maximum_bytes: int, path: str = "") -> Iterator[bytes]:
+        """Get the same data in one piece: an IDS message is not read in parts."""
+        yield self.fetch(transfer_id, maximum_bytes=maximum_bytes, path=path)
 
     def terminate(self, transfer_id: str, reason: str) -> None:
         """End a transfer, for us: IDS v1 has no message for it."""

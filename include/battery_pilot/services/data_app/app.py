@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import tempfile
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,10 +27,11 @@ from battery_pilot.services.connectors.ids_messages import (
 from battery_pilot.services.data_app.access import AccessJournal, Keys, Reader, read_keys
 from battery_pilot.services.data_app.archive import archive
 from battery_pilot.services.data_app.forms import MEDIA_TYPES, Form, content, wanted_form
+from battery_pilot.services.data_app.ids_provider import IdsProvider, description_at
 from battery_pilot.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from starlette.types import Receive, Scope, Send
 
@@ -53,7 +55,8 @@ class _Passing(FileResponse):
 def from_environment() -> FastAPI:
     """Return the application as the environment describes it.
 
-    ``BATTERY_PILOT_LAKE`` is the lake; ``BATTERY_PILOT_DATA_APP_KEYS`` is the file of keys.
+    ``BATTERY_PILOT_LAKE`` is the lake; ``BATTERY_PILOT_DATA_APP_KEYS`` is the file of keys;
+    ``BATTERY_PILOT_DATA_APP_DESCRIPTION`` is where a TRUE Connector v1 shows its self-description, for its provider.
 
     :raises InputError: the keys are missing.
     """
@@ -61,15 +64,18 @@ def from_environment() -> FastAPI:
     keys = os.environ.get("BATTERY_PILOT_DATA_APP_KEYS")
     if not keys:
         raise InputError("set BATTERY_PILOT_DATA_APP_KEYS to the file with the connectors' keys")
-    return create_app(provider / "outbox", read_keys(Path(keys)), AccessJournal(provider / "access"))
+    url = os.environ.get("BATTERY_PILOT_DATA_APP_DESCRIPTION")
+    contracts = IdsProvider(partial(description_at, url), provider / "ids_agreements") if url else None
+    return create_app(provider / "outbox", read_keys(Path(keys)), AccessJournal(provider / "access"), contracts)
 
 
-def create_app(outbox: Path, keys: Keys, journal: AccessJournal) -> FastAPI:
+def create_app(outbox: Path, keys: Keys, journal: AccessJournal, contracts: IdsProvider | None = None) -> FastAPI:
     """Create the application.
 
     :param outbox: what was released.
     :param keys: who may ask, and for which tier.
     :param journal: where every answer is written down.
+    :param contracts: answers IDS messages on offers and contracts; ``None`` where the connector does that itself.
     """
     app = FastAPI(title="Battery Pilot data app", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -108,12 +114,15 @@ def create_app(outbox: Path, keys: Keys, journal: AccessJournal) -> FastAPI:
         return response
 
     @app.post("/data")
-    async def data(request: Request) -> Response:
-        reader = keys.reader(request.headers)
+    @app.post("/data/{key}")  # a TRUE Connector v1 sends no header of its own: it has nothing but an address
+    async def data(request: Request, key: str | None = None) -> Response:
+        reader = keys.reader(request.headers if key is None else {"x-api-key": key})
         if reader is None:
             journal.write(None, HTTPStatus.UNAUTHORIZED, method="POST")
             return _unauthorised()
-        return await run_in_threadpool(_message, outbox, reader, journal, await _body(request), request)
+        return await run_in_threadpool(
+            _message, partial(_answer, outbox, reader, contracts), reader, journal, await _body(request), request
+        )
 
     return app
 
@@ -130,7 +139,8 @@ def _file(outbox: Path, reader: Reader | None, relative: str, request: Request) 
     headers = {"ETag": _etag(path, Form.BUNDLE), "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if _is_known(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return FileResponse(path, media_type="application/json", stat_result=path.stat(), headers=headers)
+    media_type = "application/json" if path.suffix in (".json", ".jsonl") else "application/octet-stream"
+    return FileResponse(path, media_type=media_type, stat_result=path.stat(), headers=headers)
 
 
 def _passport(
@@ -181,7 +191,13 @@ def _batch(outbox: Path, reader: Reader | None, names: list[str], format: str | 
     )
 
 
-def _message(outbox: Path, reader: Reader, journal: AccessJournal, body: bytes | None, request: Request) -> Response:
+def _message(
+    answering: Callable[[Message], Message],
+    reader: Reader,
+    journal: AccessJournal,
+    body: bytes | None,
+    request: Request,
+) -> Response:
     if body is None:
         journal.write(reader, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, method="POST")
         return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a message has at most {MESSAGE_BYTES} bytes")
@@ -190,7 +206,7 @@ def _message(outbox: Path, reader: Reader, journal: AccessJournal, body: bytes |
     except InputError as error:
         journal.write(reader, HTTPStatus.BAD_REQUEST, method="POST")
         return _problem(HTTPStatus.BAD_REQUEST, str(error))
-    answer = _answer(outbox, reader, message)
+    answer = answering(message)
     journal.write(
         reader,
         HTTPStatus.OK,
@@ -204,13 +220,18 @@ def _message(outbox: Path, reader: Reader, journal: AccessJournal, body: bytes |
     return Response(written, media_type=content_type)
 
 
-def _answer(outbox: Path, reader: Reader, message: Message) -> Message:
+def _answer(outbox: Path, reader: Reader, contracts: IdsProvider | None, message: Message) -> Message:
     """Answer an IDS message. What goes out is base64: the connectors' proxies strip backslashes and damage non-ASCII."""
+    settled = contracts.answer(message) if contracts is not None else None
+    if settled is not None:
+        return settled
     if message.kind != "ArtifactRequestMessage":
         return rejection(message, "MESSAGE_TYPE_NOT_SUPPORTED")
     artifact = message.target("requestedArtifact")
     if not artifact:
         return rejection(message, "BAD_PARAMETERS")
+    if contracts is not None and not contracts.permits(message.target("transferContract") or "", artifact):
+        return rejection(message, "NOT_AUTHORIZED")
     name = artifact.rstrip("/").rpartition("/")[2]
     offered = bundle_path_of_asset(name)
     if offered is not None and offered[1] is not reader.tier:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
 from battery_pilot.errors import InputError
+from battery_pilot.outbox import file_below, file_name
 from battery_pilot.passport.aasx import pack
 from battery_pilot.passport.value_only import value_only
+from battery_pilot.services.aas_values import file_elements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,7 @@ class Form(StrEnum):
     VALUES = "values"
     """The view's values alone."""
     AASX = "aasx"
-    """The view as AASX package. Files that the passport names are not in the outbox and so not in the package."""
+    """The view as AASX package, with the files of its tier."""
 
 
 MEDIA_TYPES = {
@@ -68,8 +70,20 @@ def content(path: Path, form: Form) -> bytes:
     if form is Form.VALUES:
         return rfc8785.dumps(value_only(environment))
     stream = io.BytesIO()
-    pack(stream, rfc8785.dumps(environment), {})
+    pack(stream, rfc8785.dumps(environment), _files(path, environment))
     return stream.getvalue()
+
+
+def _files(bundle: Path, environment: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
+    """Return content type and content of the files that a bundle names and that were released with it."""
+    found = {}
+    for submodel in environment.get("submodels", ()):
+        for _, element in file_elements(submodel):
+            name = file_name(element["value"])
+            place = bundle.parent.parent / file_below(name) if name else None
+            if place is not None and place.is_file():
+                found[element["value"]] = (element["contentType"], place.read_bytes())
+    return found
 
 
 def _range(text: str) -> tuple[str, frozenset[str], float]:
