@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.services.aas_values import CHILDREN, typed_value
@@ -25,7 +26,8 @@ def differences(sent: Document, found: Document) -> list[str]:
     """Return where a server's document is not the one that it was sent, each as ``path: expected …, found …``.
 
     Values are compared by their types (1.0 is 1, 12:00+01:00 is 11:00Z). Attributes that a server adds are no difference,
-    nor are further submodels of a shell and defaults of the metamodel; elements and values that were not sent are.
+    nor are further submodels of a shell and defaults of the metamodel; elements and values that were not sent are. A server
+    may keep a file at another place than its element said, under a name that ends with the one it had there.
 
     :param sent: what the server was sent.
     :param found: what it answers.
@@ -38,6 +40,8 @@ def _of_object(sent: Document, found: Document, path: str) -> Iterator[str]:
     for key in sent.keys() | (found.keys() & CONTENT):
         here, there = sent.get(key, DEFAULTS.get(key)), found.get(key, DEFAULTS.get(key))
         at = f"{path}/{key}" if path else key
+        if key == "value" and sent.get("modelType") == "File" and _is_same_file(here, there):
+            continue
         if key in {"value", "min", "max"} and isinstance(value_type, str):
             yield from _of_value(here, there, value_type, path or at)
         else:
@@ -81,7 +85,7 @@ def _naming(members: list[Any]) -> Callable[[Document], str] | None:
     """Return what tells the members of a list apart, if something does."""
     if not members or not all(isinstance(one, dict) for one in members):
         return None
-    for name in (_id_short, _language, _reference):
+    for name in (_id_short, _language, _reference, _asset_id):
         keys = [name(one) for one in members]
         if all(keys) and len(set(keys)) == len(keys):
             return name
@@ -102,6 +106,18 @@ def _reference(member: Document) -> str:
     return (
         str(keys[-1].get("value")) if isinstance(keys, list) and keys and keys[-1].get("type") == "Submodel" else ""
     )
+
+
+def _asset_id(member: Document) -> str:
+    """Name a specific asset id, of which a shell has many in no order; BaSyx Python sorts them anew."""
+    return str(member.get("name") or "")
+
+
+def _is_same_file(sent: Any, found: Any) -> bool:
+    """Tell whether a server that was given a file keeps it under its name."""
+    if not isinstance(sent, str) or not isinstance(found, str) or "://" in sent:
+        return False
+    return found.endswith(PurePosixPath(sent).name)
 
 
 def _is_given(value: Any) -> bool:

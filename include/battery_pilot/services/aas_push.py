@@ -8,7 +8,6 @@ different batteries go side by side.
 from __future__ import annotations
 
 import logging
-import math
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from battery_pilot.errors import ServerRefused
 from battery_pilot.services.aas_pushed import PushedDocument, PushedTwin
-from battery_pilot.services.aas_twin import Sender, Sent, Twin
+from battery_pilot.services.aas_twin import Sender, Sent, Twin, is_concept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -30,7 +29,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHUNK = 64
-"""Batteries that are held in memory at once."""
+"""Batteries that are looked at together, and of those that have changed, that are written together: where few have, one by
+one would leave the server idle between them."""
 
 SAMPLE = 0.02
 """Share of the batteries whose state on the server is looked at by default; at least one of each chunk."""
@@ -44,12 +44,14 @@ class PushCounts:
     :param unchanged: batteries whose state the server has already.
     :param kept_newer: batteries of which it shows a newer state.
     :param refused: batteries with something that it did not take.
+    :param attachments: files that it was sent.
     """
 
     pushed: int = 0
     unchanged: int = 0
     kept_newer: int = 0
     refused: int = 0
+    attachments: int = 0
 
 
 def push_twins(
@@ -80,7 +82,8 @@ def push_twins(
     iterator = iter(twins)
     with ThreadPoolExecutor(workers) as pool:
         while chunk := list(islice(iterator, CHUNK)):
-            push.chunk(pool, chunk)
+            push.look_at(pool, chunk)
+        push.write(pool)
     log.info("pushed to %s: %s", server.address, asdict(push.counts))
     if push.refusals:
         first = push.refusals[0]
@@ -110,9 +113,13 @@ class _Push:
         self._share = read_back
         self._shown = shown
         self._has_lost = False
+        self._waiting: dict[str, Twin] = {}
+        self._missed: set[str] = set()
 
-    def chunk(self, pool: ThreadPoolExecutor, twins: Sequence[Twin]) -> None:
-        """Bring the server to the state of some batteries."""
+    def look_at(self, pool: ThreadPoolExecutor, twins: Sequence[Twin]) -> None:
+        """Find which batteries have changed, and bring the server to their state once there are enough of them."""
+        if not self._waiting.keys().isdisjoint(one.shell_id for one in twins):
+            self.write(pool)
         known = self._states.twins([twin.shell_id for twin in twins])
         newest = {one.shell_id: one for one in sorted(twins, key=_time)}
         current = [one for one in newest.values() if not _is_older(one, known.get(one.shell_id))]
@@ -124,8 +131,17 @@ class _Push:
         ]
         self.counts.unchanged += len(current) - len(changed)
         self._shown([one for one in same if one.shell_id not in lost])
-        if changed:
-            self._write(pool, changed, lost)
+        self._waiting |= {one.shell_id: one for one in changed}
+        self._missed |= lost
+        if len(self._waiting) >= CHUNK:
+            self.write(pool)
+
+    def write(self, pool: ThreadPoolExecutor) -> None:
+        """Bring the server to the state of the batteries that were found to have changed."""
+        twins, lost = list(self._waiting.values()), self._missed
+        self._waiting, self._missed = {}, set()
+        for first in range(0, len(twins), CHUNK):
+            self._write(pool, twins[first : first + CHUNK], lost)
 
     def _lost(self, pool: ThreadPoolExecutor, same: Sequence[Twin]) -> set[str]:
         """Return which shells the server does not show any more: of a sample, and of all once one is missing."""
@@ -146,7 +162,9 @@ class _Push:
 
     def _different(self, pool: ThreadPoolExecutor, twins: Sequence[Twin]) -> set[str]:
         """Return the batteries that the server does not show as it was sent them; each is a refusal and sent again."""
-        results = pool.map(Sender(self._server, {}).compare, twins)
+        documents = {one["id"] for twin in twins for one in (*twin.content.own(), *twin.content.concept_descriptions)}
+        sender = Sender(self._server, self._states.documents(sorted(documents)))
+        results = pool.map(sender.compare, twins)
         found = {one.shell_id: sent.refusal for one, sent in zip(twins, results, strict=True) if sent.refusal}
         if found:
             self.refusals += found.values()
@@ -198,6 +216,7 @@ class _Push:
             for twin in sorted(twins, key=lambda twin: twin.known_until)
             for one in twin.content.shared()
         }
+        files = {value: path for twin in twins for value, path in twin.content.files.items()}
         known = self._states.documents(list(newest))
         sender = Sender(self._server, known)
         present = [one for one, _ in newest.values() if not sender.needs(one)]
@@ -213,12 +232,12 @@ class _Push:
         self._states.doubt([], [PushedDocument(one["id"], None, time, None) for one, time in wanted])
         # A shared submodel may use a concept: concepts are sent first.
         refused: set[str] = set()
-        for is_concept in (True, False):
-            group = [pair for pair in wanted if (pair[0]["modelType"] == "ConceptDescription") is is_concept]
-            for (document, _), sent in zip(
-                group, pool.map(lambda pair: sender.send_shared(*pair), group), strict=True
-            ):
+        for wants_concepts in (True, False):
+            group = [pair for pair in wanted if is_concept(pair[0]) is wants_concepts]
+            results = pool.map(lambda pair: sender.send_shared(pair[0], pair[1], files), group)
+            for (document, _), sent in zip(group, results, strict=True):
                 self._states.remember([], sent.documents, ())
+                self.counts.attachments += sent.attachments
                 if sent.refusal is not None:
                     self.refusals.append(sent.refusal)
                     refused.add(document["id"])
@@ -238,6 +257,7 @@ class _Push:
             [document for _, sent in taken for document in sent.documents],
             [identifier for _, sent in taken for identifier in sent.gone],
         )
+        self.counts.attachments += sum(sent.attachments for _, sent in done)
         self.counts.pushed += len(complete)
         self.counts.refused += len(done) - len(complete)
         self.refusals += [sent.refusal for _, sent in done if sent.refusal is not None]
@@ -246,7 +266,8 @@ class _Push:
     def _sample(self, members: Sequence[T]) -> Sequence[T]:
         if self._has_lost or self._share >= 1:
             return members
-        return random.sample(members, min(len(members), math.ceil(self._share * len(members))))
+        least = 1 if members and self._share > 0 else 0
+        return random.sample(members, max(round(self._share * len(members)), least))
 
 
 _NONE = PushedTwin("", "", "", None)

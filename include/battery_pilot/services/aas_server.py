@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -10,10 +11,12 @@ from urllib.parse import quote
 from battery_pilot.errors import Conflict, InputError, NotFound, ServerRefused, ServerUnavailable
 from battery_pilot.services.aas_connection import AasConnection, encode_id
 from battery_pilot.services.aas_values import value_only
+from battery_pilot.services.file_form import FileForm
 from battery_pilot.services.http import HttpClient
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from battery_pilot.services.answers import Answer
 
@@ -21,6 +24,13 @@ log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 CREATED = 201
+NO_ATTACHMENTS = frozenset({405, 409, 500, 501})
+"""Statuses of servers that take no attachments: AASX Server answers 500 for what did not come in a package, BaSyx Python 409
+where the element has a value already, which ours have."""
+
+NO_CONCEPTS = frozenset({404, 405, 500, 501})
+"""Statuses of servers that take no concept descriptions: BaSyx Python has the route and answers 500."""
+
 PACKAGE_CONTENT_TYPE = "application/asset-administration-shell-package"
 DEFAULT_MAXIMUM_PACKAGE_BYTES = 512 * 2**20
 
@@ -62,8 +72,8 @@ class AasServer:
         auth: tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_second: float = 30,
-        attempts: int = 4,
-        wait_second: float = 0.5,
+        attempts: int = 5,
+        wait_second: float = 0.2,
     ) -> None:
         http = HttpClient(
             base_url,
@@ -74,8 +84,12 @@ class AasServer:
             wait_second=wait_second,
         )
         self._api = AasConnection(http, base_path)
+        self._attempts = attempts
+        self._wait_second = wait_second
         self._put_creates = True
         self._patches_values: bool | None = None
+        self._takes_attachments: bool | None = None
+        self._takes_concepts: bool | None = None
 
     @property
     def address(self) -> str:
@@ -86,6 +100,11 @@ class AasServer:
     def profiles(self) -> frozenset[str]:
         """The service profiles that the server names; empty where it names none. Servers name profiles they lack."""
         return self._api.profiles
+
+    @property
+    def takes_concept_descriptions(self) -> bool:
+        """``False`` once the server was found to take none."""
+        return self._takes_concepts is not False
 
     def put_shell(self, shell: Document, *, is_new: bool = False) -> bool:
         """Create or replace a shell.
@@ -100,8 +119,22 @@ class AasServer:
         return self._upsert("/submodels", submodel, is_new=is_new)
 
     def put_concept_description(self, concept_description: Document, *, is_new: bool = False) -> bool:
-        """Create or replace a concept description; ``is_new`` and answer as of :meth:`put_shell`."""
-        return self._upsert("/concept-descriptions", concept_description, is_new=is_new)
+        """Create or replace a concept description; ``is_new`` and answer as of :meth:`put_shell`.
+
+        Where the server takes none, that is said in the log and by :attr:`takes_concept_descriptions`, and is no error.
+        """
+        if not self.takes_concept_descriptions:
+            return False
+        try:
+            created = self._upsert("/concept-descriptions", concept_description, is_new=is_new)
+        except (ServerRefused, ServerUnavailable) as error:
+            if self._takes_concepts or error.status not in NO_CONCEPTS:
+                raise
+            log.warning("%s takes no concept descriptions (%s): they are left out", self.address, error)
+            self._takes_concepts = False
+            return False
+        self._takes_concepts = True
+        return created
 
     def merge_shell(self, shell: Document, *, dropped: Collection[str] = ()) -> bool:
         """Create a shell or replace it, keeping the references to submodels that others added to it, as predictions.
@@ -187,6 +220,32 @@ class AasServer:
         """
         at = f"{_element_path(submodel_id, path)}/attachment"
         return self._api.request("GET", at, maximum_bytes=maximum_bytes).body
+
+    def put_attachment(self, submodel_id: str, id_short_path: str, path: Path, name: str, content_type: str) -> bool:
+        """Upload the file of a File element, streamed. The element has to be there.
+
+        :param id_short_path: idShort path of the element.
+        :param path: the file on this machine.
+        :param name: what the server shall call it, without a folder; most servers make that the end of the element's value.
+        :param content_type: media type of the file.
+        :return: ``False`` where the server takes no attachments; it is not asked again then.
+        :raises NotFound: there is no such element.
+        """
+        if self._takes_attachments is False:
+            return False
+        at = _element_path(submodel_id, id_short_path)
+        try:
+            self._send_attachment(f"{at}/attachment", FileForm(path, name, content_type))
+        except (ServerRefused, ServerUnavailable) as error:
+            if isinstance(error, NotFound):
+                self._get(at)  # says whether the element or the route is not there
+            elif self._takes_attachments or error.status not in NO_ATTACHMENTS:
+                raise
+            log.warning("%s takes no attachments (%s): files stay where they are", self.address, error)
+            self._takes_attachments = False
+            return False
+        self._takes_attachments = True
+        return True
 
     def shells(self) -> Iterator[Document]:
         """Walk over all shells."""
@@ -292,6 +351,17 @@ class AasServer:
                 self._patches_values = False
         else:
             self._patches_values = True
+
+    def _send_attachment(self, path: str, form: FileForm) -> None:
+        """Send a file, again where the element is not found: FA³ST loses sight of some while it changes others."""
+        for attempt in range(1, self._attempts):
+            try:
+                self._api.request("PUT", path, data=form)
+            except NotFound:
+                time.sleep(attempt * self._wait_second)
+            else:
+                return
+        self._api.request("PUT", path, data=form)
 
     def _delete(self, collection: str, identifier: str) -> None:
         try:

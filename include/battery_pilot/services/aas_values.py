@@ -26,6 +26,9 @@ CHILDREN = {
 }
 """Where each kind of element keeps its children."""
 
+SEMANTIC_IDS = frozenset({"semanticId", "supplementalSemanticIds", "semanticIdListElement"})
+"""Where an element says what it means."""
+
 REALS = frozenset({"xs:double", "xs:float", "xs:decimal"})
 INTEGERS = frozenset(
     f"xs:{name}"
@@ -52,17 +55,34 @@ class Fingerprint:
 
 def properties(document: Document, path: str = "") -> Iterator[tuple[str, Document]]:
     """Yield the properties with a value below a submodel or element, with their idShort paths, in document order."""
-    kind = document.get("modelType", "")
-    children = document.get(CHILDREN.get(kind, "")) or []
-    for index, child in enumerate(children):
-        if kind == "SubmodelElementList":
-            at = f"{path}[{index}]"
-        else:
-            at = f"{path}.{child.get('idShort')}" if path else str(child.get("idShort"))
+    for at, child in _children(document, path):
         if child.get("modelType") == "Property" and child.get("value") is not None:
             yield at, child
         else:
             yield from properties(child, at)
+
+
+def file_elements(element: Document, path: str = "") -> Iterator[tuple[str, Document]]:
+    """Yield the File elements below a submodel or element with a value that names no address elsewhere, with their paths."""
+    for at, child in _children(element, path):
+        value = str(child.get("value") or "")
+        if child.get("modelType") == "File" and value and "://" not in value.removeprefix("file://"):
+            yield at, child
+        yield from file_elements(child, at)
+
+
+def concept_ids(document: Any) -> Iterator[str]:
+    """Yield what the semantic ids of a submodel and of all in it refer to: ids of concepts, described anywhere or nowhere."""
+    if isinstance(document, list):
+        for member in document:
+            yield from concept_ids(member)
+    elif isinstance(document, dict):
+        for key, part in document.items():
+            if key in SEMANTIC_IDS:
+                references = part if isinstance(part, list) else [part]
+                yield from (str(one["keys"][-1]["value"]) for one in references if one and one.get("keys"))
+            elif isinstance(part, list | dict):
+                yield from concept_ids(part)
 
 
 def fingerprint(submodel: Document) -> Fingerprint:
@@ -131,6 +151,16 @@ def typed_value(text: str, value_type: str) -> object:
     except (ValueError, InvalidOperation, OverflowError):
         return text
     return text
+
+
+def _children(element: Document, path: str) -> Iterator[tuple[str, Document]]:
+    """Yield the children of a submodel or element with their idShort paths."""
+    kind = element.get("modelType", "")
+    for index, child in enumerate(element.get(CHILDREN.get(kind, "")) or []):
+        if kind == "SubmodelElementList":
+            yield f"{path}[{index}]", child
+        else:
+            yield (f"{path}.{child.get('idShort')}" if path else str(child.get("idShort"))), child
 
 
 def _real(text: str, value_type: str) -> object:

@@ -7,7 +7,8 @@ import json as jsonlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -19,6 +20,7 @@ from tenacity.wait import wait_random_exponential
 
 from battery_pilot.errors import InputError, ServerError, ServerRefused, ServerUnavailable
 from battery_pilot.services.answers import Answer, TooLarge, refuse, retry_after_second, without_secrets
+from battery_pilot.services.file_form import FileForm
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ CHUNK_BYTES = 64 * 2**10
 
 Params = Mapping[str, str | int]
 Files = Mapping[str, tuple[str, bytes, str]]
+Data = bytes | Mapping[str, str | list[str]] | FileForm
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,38 @@ class _Request:
     url: str
     headers: dict[str, str]
     params: Params | None
-    data: bytes | Mapping[str, str | list[str]] | None
+    data: Data | None
     files: Files | None
     maximum_bytes: int
     secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass
+class Progress:
+    """How far an answer has come that may be read in several goes.
+
+    :param received: bytes so far.
+    :param etag: what the content must still be to go on from there (RFC 9110, section 13.1.5); ``None`` when the server
+        serves no ranges of it.
+    """
+
+    received: int = 0
+    etag: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return what asks for the rest."""
+        if not self.received:
+            return {}
+        return {"Range": f"bytes={self.received}-"} | ({"If-Range": self.etag} if self.etag else {})
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Look at an answer's head, and tell whether it goes on where the last one ended."""
+        if self.received:
+            return status == 206 and headers.get("Content-Range", "").startswith(f"bytes {self.received}-")
+        etag = headers.get("ETag", "")
+        is_ranged = headers.get("Accept-Ranges") == "bytes" and etag.startswith('"')
+        self.etag = etag if is_ranged else None
+        return True
 
 
 class HttpClient:
@@ -89,7 +120,7 @@ class HttpClient:
         *,
         params: Params | None = None,
         json: Any = None,
-        data: bytes | Mapping[str, str | list[str]] | None = None,
+        data: Data | None = None,
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         idempotent: bool | None = None,
@@ -101,7 +132,7 @@ class HttpClient:
         :param path: what follows the base address, percent-encoded; empty means the base address itself.
         :param params: query parameters.
         :param json: body to send as JSON.
-        :param data: body to send as it is, or the text fields of a form.
+        :param data: body to send as it is, the text fields of a form, or a form with a file that is streamed.
         :param files: file parts of a form: field name -> file name, content, content type.
         :param headers: additional headers.
         :param idempotent: whether repeating is harmless; by default what the method promises.
@@ -117,6 +148,8 @@ class HttpClient:
         if json is not None:
             data = _to_json(json)
             sent_headers.setdefault("Content-Type", "application/json")
+        elif isinstance(data, FileForm):
+            sent_headers["Content-Type"] = data.content_type
         request = _Request(
             method=method,
             url=self.base_url.rstrip("/") + path if path else self.base_url,
@@ -145,10 +178,45 @@ class HttpClient:
         return self.request("GET", path, params=params, headers={"Accept": "application/json"}).json()
 
     def _once(self, request: _Request) -> Answer:
-        """Send a request once, following redirects within the server, and not while the server wants to be left alone."""
+        """Send a request once, and not while the server wants to be left alone."""
         _hold_back(self._not_before)
         log_url = without_secrets(request.url)
+        with self._opened(request) as response:
+            body = _read(response, request, log_url)
+            return Answer(request.method, log_url, response.status_code, response.headers, body)
+
+    def stream(self, path: str = "", *, maximum_bytes: int, progress: Progress) -> Iterator[bytes]:
+        """Read an answer piece by piece and never as a whole; one attempt, from where an earlier one broke off.
+
+        :param path: as in :meth:`request`.
+        :param maximum_bytes: longest answer to accept, with what came before.
+        :param progress: how far earlier attempts came; goes on as the pieces come.
+        :raises ServerUnavailable: the answer broke off, or the server is busy.
+        :raises ServerRefused: the server refuses, or has begun before and does not go on from there.
+        """
+        headers = {**self._headers, "Accept-Encoding": "identity", **progress.headers()}
+        url = self.base_url.rstrip("/") + path if path else self.base_url
+        request = _Request("GET", url, headers, None, None, None, maximum_bytes, self._secrets(headers))
+        log_url = without_secrets(url)
+        with self._opened(request) as response:
+            status = response.status_code
+            if not 200 <= status < 300:
+                answer = Answer("GET", log_url, status, response.headers, _read(response, request, log_url))
+                refuse(answer, request.secrets)
+            if not progress.begin(status, response.headers):
+                detail = f"broke off after {progress.received} bytes, and the server does not go on from there"
+                raise ServerRefused("GET", log_url, status, detail)
+            for chunk in response.iter_content(CHUNK_BYTES):
+                progress.received += len(chunk)
+                if progress.received > maximum_bytes:
+                    raise _too_large(request, status, log_url)
+                yield chunk
+
+    @contextmanager
+    def _opened(self, request: _Request) -> Iterator[requests.Response]:
+        """Send a request, following redirects within the server, and close the answer afterwards."""
         url, params = request.url, request.params
+        log_url = without_secrets(url)
         try:
             for _ in range(MAXIMUM_REDIRECTS + 1):
                 with self._session().request(
@@ -163,8 +231,8 @@ class HttpClient:
                     stream=True,
                 ) as response:
                     if response.status_code not in REDIRECTS or "Location" not in response.headers:
-                        body = _read(response, request, log_url)
-                        return Answer(request.method, log_url, response.status_code, response.headers, body)
+                        yield response
+                        return
                     url, params = _redirected(request.method, response), None
         except requests.RequestException as error:
             # "from None": the text of the original carries the query of the address, and that may be a signature.
@@ -175,6 +243,9 @@ class HttpClient:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            # Once and not for each request: proxies and certificates that the environment names.
+            found = session.merge_environment_settings(self.base_url, {}, None, None, None)
+            session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
             # Without any auth, requests would take one from ~/.netrc and overwrite a token header with it.
             session.auth = self._auth or (lambda prepared: prepared)
         return session
@@ -212,7 +283,9 @@ class HttpClient:
 
 
 def _hold_back(not_before: float) -> None:
-    time.sleep(max(0.0, not_before - time.monotonic()))
+    wait_second = not_before - time.monotonic()
+    if wait_second > 0:  # even a sleep of nothing gives the processor away
+        time.sleep(wait_second)
 
 
 def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
@@ -250,20 +323,17 @@ def _redirected(method: str, response: requests.Response) -> str:
 
 def _read(response: requests.Response, request: _Request, log_url: str) -> bytes:
     """Read a body up to the accepted length and within the accepted time, which a dripping server would exceed."""
-
-    def too_large() -> TooLarge:
-        detail = f"the answer is longer than the {request.maximum_bytes} bytes that are accepted"
-        return TooLarge(request.method, log_url, response.status_code, detail)
-
+    # A refusal may need more words than the document that was asked for.
+    limit = request.maximum_bytes if response.status_code < 300 else max(request.maximum_bytes, CHUNK_BYTES)
     declared = response.headers.get("Content-Length", "")
-    if request.method != "HEAD" and declared.isdigit() and int(declared) > request.maximum_bytes:
-        raise too_large()
+    if request.method != "HEAD" and declared.isdigit() and int(declared) > limit:
+        raise _too_large(request, response.status_code, log_url)
     end = time.monotonic() + LONGEST_ANSWER_SECOND
     body = bytearray()
     for chunk in response.iter_content(CHUNK_BYTES):
         body += chunk
-        if len(body) > request.maximum_bytes:
-            raise too_large()
+        if len(body) > limit:
+            raise _too_large(request, response.status_code, log_url)
         if time.monotonic() > end:
             raise ServerUnavailable(
                 request.method,
@@ -272,6 +342,11 @@ def _read(response: requests.Response, request: _Request, log_url: str) -> bytes
                 f"answer not complete after {LONGEST_ANSWER_SECOND:g} s",
             )
     return bytes(body)
+
+
+def _too_large(request: _Request, status: int, log_url: str) -> TooLarge:
+    detail = f"the answer is longer than the {request.maximum_bytes} bytes that are accepted"
+    return TooLarge(request.method, log_url, status, detail)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -110,3 +110,30 @@ def test_changed_properties_are_exactly_those_whose_values_differ(before, after)
     else:
         places = [place for place, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
         assert [path for path, _ in changes] == [f"P{place}" for place in places]
+
+
+def file(value):
+    return {"modelType": "File", "idShort": "Sheet", "contentType": "application/pdf", "value": value}
+
+
+@pytest.mark.parametrize("kept", ["/aasx/files/ab.pdf", "ab.pdf", "/tmp/basyx/dXJu-Sheet-ab.pdf", "/x/9/ab.pdf"])
+def test_a_file_may_be_kept_at_another_place_under_its_name(kept):
+    assert differences(file("/aasx/files/ab.pdf"), file(kept)) == []
+
+
+@pytest.mark.parametrize("kept", ["/aasx/files/cd.pdf", None, ""])
+def test_another_file_is_a_difference(kept):
+    assert differences(file("/aasx/files/ab.pdf"), file(kept)) != []
+
+
+def test_an_address_of_a_file_elsewhere_is_compared_whole():
+    assert differences(file("https://example.com/ab.pdf"), file("https://example.org/ab.pdf")) != []
+
+
+def test_specific_asset_ids_may_come_in_another_order_and_must_all_be_there():
+    def shell(*names):
+        return {"assetInformation": {"specificAssetIds": [{"name": name, "value": name.upper()} for name in names]}}
+
+    assert differences(shell("a", "b"), shell("b", "a")) == []
+    assert differences(shell("a", "b"), shell("b")) != []
+    assert differences(shell("a", "b"), shell("b", "c")) != []

@@ -7,6 +7,7 @@ import json
 import tempfile
 import tracemalloc
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from battery_pilot.errors import ServerError, ServerRefused, ServerUnavailable
 from battery_pilot.services.aas_comparison import differences
-from battery_pilot.services.aas_push import push_twins, remove_twin
+from battery_pilot.services.aas_push import _Push, push_twins, remove_twin
 from battery_pilot.services.aas_pushed import PushedStates, file_name
 from battery_pilot.services.aas_twin import Content, Twin
 from tests.servers.memory_aas import MemoryAas, silent
@@ -107,6 +108,36 @@ def test_what_is_unchanged_is_not_even_made(memory, states):
     digest = twin(1).digest
     unchanged = Twin("urn:b1", "2026-01-20", "2026-02-01", digest, lambda: pytest.fail("was made"))
     assert push_twins(memory.client(), states, [unchanged], read_back=0).unchanged == 1
+
+
+def test_what_has_changed_here_and_there_in_a_large_fleet_is_written_together(memory, states, monkeypatch):
+    fleet = [twin(number) for number in range(400)]
+    push_twins(memory.client(), states, fleet)
+    together = []
+    write = _Push._write
+
+    def counted(self, pool, twins, lost):
+        together.append(len(twins))
+        write(self, pool, twins, lost)
+
+    monkeypatch.setattr(_Push, "_write", counted)
+    later = [
+        twin(number, (4, 5, 6), as_of="2026-01-21") if number % 40 == 0 else fleet[number] for number in range(400)
+    ]
+    counts = push_twins(memory.client(), states, later)
+    assert (counts.pushed, counts.unchanged) == (10, 390)
+    assert together == [10]
+    assert wrong(memory, *later) == {}
+
+
+@pytest.mark.parametrize("is_older_last", [True, False])
+def test_a_battery_that_comes_again_much_later_ends_in_its_newest_state(memory, states, is_older_last):
+    former, latter = twin(0, as_of="2026-01-20"), twin(0, (7, 8, 9), as_of="2026-01-21")
+    ends = (latter, former) if is_older_last else (former, latter)
+    push_twins(memory.client(), states, [twin(number) for number in range(1, 200)])
+    counts = push_twins(memory.client(), states, [ends[0], *(twin(number) for number in range(1, 200)), ends[1]])
+    assert counts.kept_newer == is_older_last
+    assert wrong(memory, latter, *(twin(number) for number in range(1, 200))) == {}
 
 
 def test_few_changed_values_are_sent_alone(memory, states):
@@ -201,6 +232,70 @@ def test_shell_refers_to_its_submodels_also_where_the_server_drops_that_with_eac
     changed = twin(1, range(10, 20))
     push_twins(memory.client(), states, [changed, twin(2)])
     assert wrong(memory, changed, twin(2)) == {}
+
+
+def with_file(made, name, path):
+    """The twin with a File element in its first submodel and in that of its model."""
+    element = {
+        "modelType": "File",
+        "idShort": "Sheet",
+        "contentType": "application/pdf",
+        "value": f"/aasx/files/{name}",
+    }
+    for one in (made.content.submodels[0], made.content.shared_submodels[0]):
+        one["submodelElements"].append(element)
+    content = replace(made.content, files={element["value"]: path})
+    return replace(made, digest=f"{made.digest} {name}", make=lambda: content)
+
+
+def test_files_go_with_their_submodels_and_again_only_where_these_are_replaced(memory, states, tmp_path):
+    (tmp_path / "sheet.pdf").write_bytes(b"%PDF-1")
+    (tmp_path / "new.pdf").write_bytes(b"%PDF-2")
+    fleet = [with_file(twin(number), "a.pdf", tmp_path / "sheet.pdf") for number in range(3)]
+    assert push_twins(memory.client(), states, fleet, read_back=1).attachments == 4
+    assert set(memory.attachments.values()) == {b"%PDF-1"}
+    assert push_twins(memory.client(), states, fleet, read_back=1).attachments == 0
+    one_value = with_file(twin(0, values=(1, 2.5, 3), as_of="2026-01-21"), "a.pdf", tmp_path / "sheet.pdf")
+    assert push_twins(memory.client(), states, [one_value], read_back=1).attachments == 0
+    replaced = with_file(twin(0, values=range(10), as_of="2026-01-22"), "b.pdf", tmp_path / "new.pdf")
+    assert push_twins(memory.client(), states, [replaced], read_back=0).attachments == 2
+    assert memory.attachments["urn:b0/sm0", "Sheet"] == b"%PDF-2"
+    assert memory.attachments["urn:b1/sm0", "Sheet"] == b"%PDF-1"
+
+
+def test_a_server_without_attachments_is_asked_once_and_gets_all_else(states, tmp_path):
+    (tmp_path / "sheet.pdf").write_bytes(b"%PDF-1")
+    memory = MemoryAas(fault=lambda method, path, done: 501 if path.endswith("/attachment") and not done else None)
+    fleet = [with_file(twin(number), "a.pdf", tmp_path / "sheet.pdf") for number in range(70)]
+    counts = push_twins(memory.client(), states, fleet, workers=1, read_back=1)
+    assert (counts.pushed, counts.attachments) == (70, 0)
+    assert sum(path.endswith("/attachment") for _, path in memory.asked) == 1
+
+
+@pytest.mark.parametrize("status", [404, 501])
+def test_a_server_without_concept_descriptions_gets_all_else(states, status):
+    memory = MemoryAas(
+        fault=lambda method, path, done: status if "concept-descriptions" in path and not done else None
+    )
+    fleet = [twin(number) for number in range(70)]
+    for expected_counts in ((70, 0), (0, 70)):
+        counts = push_twins(memory.client(), states, fleet, read_back=1)
+        assert (counts.pushed, counts.unchanged, counts.refused) == (*expected_counts, 0)
+    assert wrong(memory, *fleet) == {CONCEPT["id"]: ["not on both sides"]}
+
+
+def test_a_document_that_is_not_found_for_a_moment_after_it_was_sent_is_no_fault(states, monkeypatch):
+    monkeypatch.setattr("battery_pilot.services.aas_twin.SECOND_LOOK_SECOND", 0)
+    missed = set()
+
+    def lose_sight(method, path, done):
+        if method != "GET" or done or path in missed:
+            return None
+        missed.add(path)
+        return 404
+
+    assert push_twins(MemoryAas(fault=lose_sight).client(), states, [twin(1)], read_back=1).pushed == 1
+    assert missed
 
 
 def test_removed_battery_leaves_what_others_share(memory, states):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+from email.parser import BytesParser
+from email.policy import default
 
 import pytest
 
@@ -239,3 +241,64 @@ def test_value_without_a_form_in_json_is_put_as_element(aas, server):
 def test_value_of_an_element_is_the_same_wrapped_or_not(aas, server, answer):
     server.will_answer(200, answer)
     assert aas.get_element_value("a", "Tests[0].Method") == 5
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    path = tmp_path / "sheet.pdf"
+    path.write_bytes(b"%PDF" * 200_000)
+    return path
+
+
+def attach(aas, sheet, name="sheet.pdf"):
+    return aas.put_attachment("urn:sm", "Docs[0].File", sheet, name, "application/pdf")
+
+
+def test_attachment_is_a_form_of_known_length_and_sent_again_whole_after_a_lost_connection(aas, server, sheet):
+    server.will_hang_up().will_answer(204)
+    assert attach(aas, sheet, 'a "b".pdf') is True
+    for asked in server.asked:
+        assert asked.line == "PUT /submodels/dXJuOnNt/submodel-elements/Docs%5B0%5D.File/attachment"
+        assert "Transfer-Encoding" not in asked.headers
+        message = BytesParser(policy=default).parsebytes(
+            f"Content-Type: {asked.headers['Content-Type']}\r\n\r\n".encode() + asked.body
+        )
+        name, file = message.iter_parts()
+        assert name.get_payload() == 'a "b".pdf'
+        assert file.get_filename() == "a %22b%22.pdf"
+        assert (file.get_content_type(), file.get_payload(decode=True)) == ("application/pdf", sheet.read_bytes())
+
+
+@pytest.mark.parametrize("status", [405, 409, 501, 500])
+def test_server_without_attachments_is_not_asked_again(aas, server, sheet, status):
+    for _ in range(2 if status == 500 else 1):
+        server.will_answer(status)
+    assert attach(aas, sheet) is False
+    asked = len(server.asked)
+    assert attach(aas, sheet) is False
+    assert len(server.asked) == asked
+
+
+def test_404_is_a_missing_route_where_the_element_is_there(aas, server, sheet):
+    server.will_answer(404).will_answer(404).will_answer(200, {"modelType": "File"})
+    assert attach(aas, sheet) is False
+
+
+def test_an_element_that_is_lost_from_sight_for_a_moment_gets_its_file(aas, server, sheet):
+    server.will_answer(404).will_answer(204)
+    assert attach(aas, sheet) is True
+
+
+def test_404_is_a_missing_element_where_that_is_not_there(aas, server, sheet):
+    server.will_answer(404).will_answer(404).will_answer(404)
+    with pytest.raises(NotFound):
+        attach(aas, sheet)
+    server.will_answer(204)
+    assert attach(aas, sheet) is True
+
+
+def test_fault_of_a_server_that_took_attachments_is_raised(aas, server, sheet):
+    server.will_answer(204).will_answer(500).will_answer(500)
+    assert attach(aas, sheet) is True
+    with pytest.raises(ServerUnavailable):
+        attach(aas, sheet)

@@ -264,3 +264,14 @@ def test_what_a_busy_server_asks_of_one_thread_holds_the_others_back_too(server)
     client.request("GET", "/other")
     assert time.monotonic() - start >= 0.95
     first.join()
+
+
+def test_the_proxy_that_the_environment_names_is_asked_unless_it_excludes_the_server(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.will_answer(200, {"ok": True})
+    assert HttpClient("http://far.invalid", attempts=1).get_json("/thing") == {"ok": True}
+    monkeypatch.setenv("no_proxy", "far.invalid")
+    with pytest.raises(ServerUnavailable):
+        HttpClient("http://far.invalid", attempts=1).get_json("/thing")
