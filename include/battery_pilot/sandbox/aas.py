@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from battery_pilot.sandbox import aas_content, aas_packages, aas_views
+from battery_pilot.sandbox import aas_content, aas_files, aas_packages, aas_views
 from battery_pilot.sandbox.aas_content import Refusal
 from battery_pilot.sandbox.aas_http import (
     COLLECTIONS,
@@ -66,6 +66,7 @@ def create_app(folder: Path) -> FastAPI:
     _add_submodel_references(app, store)
     _add_elements(app, store)
     _add_lookup(app, store)
+    aas_files.add_attachments(app, store, folder / "files")
     aas_packages.add_packages(app, store, folder / "packages")
     aas_packages.add_serialization(app, store)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ class Refusal(Exception):
 def verify(model_type: str, document: Any) -> Document:
     """Check a JSON object against the metamodel and return it.
 
-    Besides the constraints that aas-core 3.1 knows, children of a SubmodelElementList with an idShort are refused:
-    AASX Server still applies AASd-120, which metamodel 3.1 removed.
+    Besides the constraints that aas-core 3.1 knows, and what basyx-python-sdk cannot read, children of a SubmodelElementList
+    with an idShort are refused: AASX Server still applies AASd-120, which metamodel 3.1 removed.
 
     :param model_type: ``AssetAdministrationShell``, ``Submodel``, ``ConceptDescription``, ``Reference`` or
         ``SubmodelElement``.
@@ -88,9 +89,22 @@ def _findings(model_type: str, document: Any) -> Iterator[str]:
     except jsonization.DeserializationException as exception:
         yield f"{exception.path}: {exception.cause}"
         return
-    for error in verification.verify(instance):
-        yield f"{error.path}: {error.cause}"
+    errors = [f"{error.path}: {error.cause}" for error in verification.verify(instance)]
+    yield from errors or _unreadable(document)
     yield from _named_list_children(document, document.get("idShort") or model_type)
+
+
+def _unreadable(document: Document) -> Iterator[str]:
+    """Yield why basyx-python-sdk does not take a document, as for the same idShort twice among an entity's statements."""
+    from basyx.aas import model  # noqa: PLC0415
+    from basyx.aas.adapter.json import StrictAASFromJsonDecoder  # noqa: PLC0415
+
+    try:
+        json.loads(json.dumps(document), cls=StrictAASFromJsonDecoder)
+    except NotImplementedError:  # a legal value that Python has no type for, such as the year 10000
+        return
+    except (ValueError, KeyError, TypeError, model.AASConstraintViolation) as exception:
+        yield f"{type(exception).__name__}: {exception}"
 
 
 def _named_list_children(element: Document, place: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
 
 from battery_pilot.sandbox.aas_content import Refusal
 
@@ -98,3 +99,18 @@ def existing(store: Store, collection: str, identifier: str) -> Document:
     if document is None:
         raise Refusal(HTTPStatus.NOT_FOUND, f"{COLLECTIONS[collection]} with id {identifier} NOT found.")
     return document
+
+
+async def uploaded(request: Request) -> tuple[str, bytes] | None:
+    """Return the file of a multipart upload, or ``None`` when there is no part named ``file``.
+
+    :raises Refusal: 400 when its name is more than a plain name.
+    """
+    async with request.form() as form:
+        part = form.get("file")
+        if not isinstance(part, UploadFile):
+            return None
+        name = part.filename or ""
+        if not name or name in (".", "..") or "/" in name or "\\" in name:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"Invalid file name {name!r}: a plain name is expected.")
+        return name, await part.read()

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from starlette.datastructures import UploadFile
 
 from battery_pilot.sandbox.aas_content import Refusal
-from battery_pilot.sandbox.aas_http import COLLECTIONS, decode_id, existing, paged
+from battery_pilot.sandbox.aas_http import COLLECTIONS, decode_id, existing, paged, uploaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,7 @@ def add_packages(app: FastAPI, store: Store, folder: Path) -> None:
 
     @app.post("/packages")
     async def upload(request: Request) -> Response:
-        upload = await _uploaded(request)
+        upload = await uploaded(request)
         if upload is None:
             return PlainTextResponse("No file was provided.")
         name, content = upload
@@ -67,7 +66,7 @@ def add_packages(app: FastAPI, store: Store, folder: Path) -> None:
     @app.put("/packages/{encoded}")
     async def replace(encoded: str, request: Request) -> Response:
         package = _existing_package(store, encoded)
-        upload = await _uploaded(request)
+        upload = await uploaded(request)
         if upload is None:
             return PlainTextResponse("No file was provided.")
         await run_in_threadpool(_keep, store, folder, package["packageId"], *upload)
@@ -116,18 +115,6 @@ def _existing_package(store: Store, encoded: str) -> Document:
     if package is None:
         raise Refusal(HTTPStatus.NOT_FOUND, f"Package with packageId {identifier} not found.")
     return package
-
-
-async def _uploaded(request: Request) -> tuple[str, bytes] | None:
-    """Return the file of a multipart upload, or ``None`` when there is no part named ``file``."""
-    async with request.form() as form:
-        part = form.get("file")
-        if not isinstance(part, UploadFile):
-            return None
-        name = part.filename or ""
-        if not name or name in (".", "..") or "/" in name or "\\" in name:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"Invalid file name {name!r}: a plain name is expected.")
-        return name, await part.read()
 
 
 def _keep(store: Store, folder: Path, package_id: str, name: str, content: bytes) -> Document:

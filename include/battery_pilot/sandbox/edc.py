@@ -1,10 +1,10 @@
-"""A local stand-in for an Eclipse EDC connector 0.14.1: management API v3, Dataspace Protocol 2025-1, data plane.
+"""A local stand-in for an Eclipse EDC connector: management API v3 and v4beta, Dataspace Protocol 2025-1, data plane.
 
 Two of them trade with each other over real HTTP. Known faults of the real one are kept, because a client has to cope
 with them: a policy without the ODRL context is stored empty, every catalogue answer has new offer ids, a pull stays
 STARTED, single values are not arrays, and constraints without a function bound to them (here: all) allow.
 
-Not covered: management API v4, call-back addresses, DCP identities, provider-initiated offers, secrets.
+Not covered: call-backs of negotiations, DCP identities, provider-initiated offers, secrets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
 from battery_pilot.sandbox import (
     edc_catalog,
@@ -27,6 +28,7 @@ from battery_pilot.sandbox import (
 )
 from battery_pilot.sandbox.edc_connector import PROTOCOL_PATH, Connector
 from battery_pilot.sandbox.edc_http import ManagementError, ProtocolError, answer_error, check_key
+from battery_pilot.sandbox.edc_v4 import V4Route
 from battery_pilot.sandbox.store import Store
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANAGEMENT_PATH = "/management/v3"
+MANAGEMENT_V4_PATH = "/management/v4beta"
 
 
 def create_app(
@@ -60,7 +63,8 @@ def create_app(
     app = FastAPI(title=f"connector sandbox {participant_id}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(ManagementError, answer_error)
     app.add_exception_handler(ProtocolError, answer_error)
-    app.include_router(_management(connector))
+    app.include_router(_management(connector, MANAGEMENT_PATH, APIRoute))
+    app.include_router(_management(connector, MANAGEMENT_V4_PATH, V4Route))
     app.include_router(_protocol(connector))
     edc_data.add_public(app, connector)
     _add_health(app)
@@ -75,18 +79,19 @@ def _continue(connector: Connector) -> None:
                 connector.drive(kind, process["id"], step_of)
 
 
-def _management(connector: Connector) -> APIRouter:
+def _management(connector: Connector, path: str, route_class: type[APIRoute]) -> APIRouter:
     async def authorized(request: Request) -> None:
         check_key(connector, request)
 
-    routes = APIRouter(prefix=MANAGEMENT_PATH, dependencies=[Depends(authorized)])
+    routes = APIRouter(prefix=path, dependencies=[Depends(authorized)], route_class=route_class)
     edc_management.add_resources(routes, connector)
     edc_catalog.add_management(routes, connector)
     edc_contracts.add_negotiations(routes, connector)
     edc_contracts.add_agreements(routes, connector)
     edc_transfers.add_transfers(routes, connector)
     edc_transfers.add_commands(routes, connector)
-    edc_transfers.add_references(routes, connector)
+    if path == MANAGEMENT_PATH:
+        edc_transfers.add_references(routes, connector)
     return routes
 
 

@@ -51,7 +51,8 @@ def add_public(app: FastAPI, connector: Connector) -> None:
         if asset is None:
             return _errors(HTTPStatus.FORBIDDEN, "Token is not valid, has expired or was revoked")
         try:
-            return await _proxied(connector, source_url(asset["dataAddress"], path, request.url.query))
+            address = asset["dataAddress"]
+            return await _proxied(connector, address, source_url(address, path, request.url.query))
         except Refused as refusal:
             return _errors(HTTPStatus.INTERNAL_SERVER_ERROR, str(refusal))
 
@@ -92,8 +93,11 @@ def source_url(address: Document, path: str = "", query: str = "") -> str:
 
 
 @asynccontextmanager
-async def _opened(connector: Connector, url: str) -> AsyncIterator[httpx.Response]:
-    request = connector.client.build_request("GET", url, headers={"accept-encoding": "identity"})
+async def _opened(connector: Connector, address: Document, url: str) -> AsyncIterator[httpx.Response]:
+    headers = {"accept-encoding": "identity"}
+    if address.get("authKey"):
+        headers[str(address["authKey"])] = str(address.get("authCode", ""))
+    request = connector.client.build_request("GET", url, headers=headers)
     try:
         response = await connector.client.send(request, stream=True)
     except httpx.HTTPError as exception:
@@ -108,9 +112,9 @@ async def _opened(connector: Connector, url: str) -> AsyncIterator[httpx.Respons
         await response.aclose()
 
 
-async def _proxied(connector: Connector, url: str) -> Response:
+async def _proxied(connector: Connector, address: Document, url: str) -> Response:
     source = AsyncExitStack()
-    response = await source.enter_async_context(_opened(connector, url))
+    response = await source.enter_async_context(_opened(connector, address, url))
 
     async def handed_on() -> AsyncIterator[bytes]:
         async with source:
@@ -147,7 +151,8 @@ async def push(connector: Connector, transfer: Document) -> None:
     target = str(destination.get("baseUrl") or destination.get("endpoint", ""))
     if not is_loopback(target):
         raise Refused(f"{target}: the sandbox's data plane pushes to http addresses of this machine only")
-    async with _opened(connector, source_url(asset["dataAddress"])) as response:
+    address = asset["dataAddress"]
+    async with _opened(connector, address, source_url(address)) as response:
         content = b"".join([part async for part in _limited(response)])
         media_type = response.headers.get("content-type", "application/octet-stream")
     try:

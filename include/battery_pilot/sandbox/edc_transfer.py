@@ -6,25 +6,32 @@ endpoint data reference (EDR). A push ends in COMPLETED.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
+import uuid
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from battery_pilot.sandbox.edc_catalog import FORMATS
+from battery_pilot.sandbox.edc_connector import milliseconds
 from battery_pilot.sandbox.edc_data import push
 from battery_pilot.sandbox.edc_http import ProtocolError, caller_of, message_of, part_of
 from battery_pilot.sandbox.edc_negotiation import new_process, pids
 from battery_pilot.sandbox.edc_policy import in_force
-from battery_pilot.sandbox.jsonld import DSP_CONTEXT
+from battery_pilot.sandbox.jsonld import DSP_CONTEXT, EDC, many
+from battery_pilot.sandbox.network import is_loopback
 
 if TYPE_CHECKING:
     from battery_pilot.sandbox.edc_connector import Connector, Step
     from battery_pilot.sandbox.store import Document
+
+log = logging.getLogger(__name__)
 
 KIND = "transfer"
 _MESSAGES = "Transfer"
@@ -137,6 +144,25 @@ _STEPS: dict[tuple[str, str], Step] = {
 }
 
 
+async def _call_back(connector: Connector, process: Document, address: Document) -> None:
+    """Tell whom the consumer named that a transfer has started, once and with no more ado, as EDC does."""
+    properties = {EDC + name: value for name, value in address.items() if name != "@type"}
+    payload = {
+        "transferProcessId": process["id"],
+        "assetId": process["assetId"],
+        "type": process["type"],
+        "contractId": process["contractId"],
+        "dataAddress": {"properties": properties},
+    }
+    event = {"id": str(uuid.uuid4()), "at": milliseconds(), "payload": payload, "type": "TransferProcessStarted"}
+    for callback in many(process.get("callbackAddresses")):
+        if "transfer.process.started" in many(callback.get("events")) and is_loopback(callback["uri"]):
+            try:
+                await connector.client.post(callback["uri"], json=event)
+            except httpx.HTTPError as problem:
+                log.warning("call-back of transfer %s: %s", process["id"], problem or type(problem).__name__)
+
+
 def start(connector: Connector, fields: Document) -> Document:
     """Begin a transfer as consumer."""
     process = new_process("CONSUMER", "REQUESTING", correlationId="", **fields)
@@ -193,7 +219,9 @@ def add_protocol(routes: APIRouter, connector: Connector) -> None:
         if process["type"] == "PROVIDER":
             return _moved(connector, process, ("SUSPENDED",), "STARTING")
         if "dataAddress" in message:
-            connector.store.put("edr", pid, _endpoint_data_reference(process, message["dataAddress"]))
+            reference = _endpoint_data_reference(process, message["dataAddress"])
+            connector.store.put("edr", pid, reference)
+            connector.spawn(_call_back(connector, process, reference["dataAddress"]))
         expected = ("REQUESTING", "REQUESTED", "RESUMING", "SUSPENDED", "STARTED")
         return _moved(connector, process, expected, "STARTED", correlationId=message["providerPid"])
 

@@ -1,6 +1,6 @@
 """As much JSON-LD as the connector sandbox needs: terms to IRIs, with the contexts that connectors exchange.
 
-Not a general processor: contexts are never fetched, scoped and protected terms are not known. What matters here is that
+Not a general processor: contexts are never fetched, scoped terms (but for policies) and protected ones are not known. What matters here is that
 a term without a definition in its context is *not* silently taken for the one that was meant, exactly as in a real
 connector.
 """
@@ -24,6 +24,7 @@ EDC_CONTEXT = {"@vocab": EDC, **PREFIXES}
 ODRL_CONTEXT = "http://www.w3.org/ns/odrl.jsonld"
 DSP_CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 MANAGEMENT_CONTEXT = "https://w3id.org/edc/connector/management/v0.0.1"
+MANAGEMENT_V2_CONTEXT = "https://w3id.org/edc/connector/management/v2"
 
 _IRI_VALUED = (
     "permission prohibition obligation duty constraint target assigner assignee profile hasPolicy uid refinement"
@@ -50,10 +51,16 @@ class Context:
 
     :param vocabulary: IRI that undefined terms are appended to; empty when they mean nothing.
     :param terms: IRI and type coercion (``@id``, ``@vocab`` or empty) of each term; a prefix is a term, too.
+    :param of_policies: further terms inside of what ``policy`` leads to.
     """
 
     vocabulary: str = ""
     terms: dict[str, tuple[str, str]] = field(default_factory=dict)
+    of_policies: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def within(self, key: str) -> Context:
+        """Return the context of a key's value."""
+        return Context(self.vocabulary, {**self.terms, **self.of_policies}) if key == "policy" else self
 
     def extended(self, local: Any) -> Context:
         """Return this context with a document's own ``@context`` on top.
@@ -71,9 +78,9 @@ class Context:
             if local not in _KNOWN:
                 raise UnknownContext(f"the context {local} is not known")
             known = _KNOWN[local]
-            return Context(known.vocabulary or self.vocabulary, {**self.terms, **known.terms})
+            return Context(known.vocabulary or self.vocabulary, {**self.terms, **known.terms}, known.of_policies)
         terms = {term: _definition(value) for term, value in local.items() if not term.startswith("@")}
-        return Context(local.get("@vocab", self.vocabulary), {**self.terms, **terms})
+        return Context(local.get("@vocab", self.vocabulary), {**self.terms, **terms}, self.of_policies)
 
     def iri(self, text: str) -> str:
         """Expand a compact IRI (``odrl:use``); anything else stays."""
@@ -103,10 +110,16 @@ def _odrl_terms() -> dict[str, tuple[str, str]]:
     return {"odrl": (ODRL, ""), **terms}
 
 
+def _prefixes() -> dict[str, tuple[str, str]]:
+    return {name: (iri, "") for name, iri in PREFIXES.items()}
+
+
 _KNOWN = {
     ODRL_CONTEXT: Context("", _odrl_terms()),
     DSP_CONTEXT: Context("", _odrl_terms()),
-    MANAGEMENT_CONTEXT: Context(EDC, {**{name: (iri, "") for name, iri in PREFIXES.items()}, **_odrl_terms()}),
+    MANAGEMENT_CONTEXT: Context(EDC, {**_prefixes(), **_odrl_terms()}),
+    # In this one "operator" is a criterion's everywhere else.
+    MANAGEMENT_V2_CONTEXT: Context(EDC, _prefixes(), _odrl_terms()),
 }
 # EDC supplies its vocabulary to documents that name none.
 MANAGEMENT = Context(EDC)
@@ -133,7 +146,7 @@ def expand(value: Any, context: Context = MANAGEMENT) -> Any:
         name = context.term(key)
         if name is None or key == "@context":
             continue
-        expanded[name] = _expanded_value(key, part, context)
+        expanded[name] = _expanded_value(key, part, context.within(key))
     return expanded
 
 

@@ -4,6 +4,9 @@ What the reference tells of the real one is kept, faults included: ids travel in
 damages what is not ASCII, five refused passwords lock an account, a contract request must repeat the permission's id and
 target. One address has all three, where the real one is two programs with a port each.
 
+The real one (met at 1.14.11) passes every message on to its data app. The sandbox passes on requests for artifacts only and
+answers those on offers and contracts by itself.
+
 Not covered: WebSocket, DAPS, usage control, contract offers and representations by themselves.
 """
 

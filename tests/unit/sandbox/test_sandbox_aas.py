@@ -265,3 +265,38 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         client.post("/shells", json=shell())
     with TestClient(create_app(tmp_path)) as client:
         assert client.get(path_of("shells", encoded(SHELL_ID))).json() == shell()
+
+
+def test_a_file_is_kept_with_its_element_until_it_is_deleted(server: TestClient) -> None:
+    sheet = {"modelType": "File", "idShort": "Sheet", "contentType": "application/pdf", "value": "/docs/a.pdf"}
+    server.post("/submodels", json=submodel(SUBMODEL_ID, sheet, number("Soh", "91.2")))
+    path = path_of("submodels", encoded(SUBMODEL_ID), "submodel-elements", "Sheet")
+    assert server.get(f"{path}/attachment").status_code == 404
+    assert server.put(f"{path}/attachment", files={"file": ("b.pdf", b"%PDF", "application/pdf")}).status_code == 204
+    assert server.get(path).json()["value"] == "/docs/b.pdf"
+    found = server.get(f"{path}/attachment")
+    assert (found.content, found.headers["content-type"]) == (b"%PDF", "application/pdf")
+    assert server.delete(f"{path}/attachment").status_code == 200
+    assert "value" not in server.get(path).json()
+    assert server.get(f"{path}/attachment").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("element", "name", "status"), [("Soh", "a.pdf", 404), ("None", "a.pdf", 404), ("Sheet", "../a.pdf", 400)]
+)
+def test_a_file_is_refused_where_there_is_no_place_for_it(
+    server: TestClient, element: str, name: str, status: int
+) -> None:
+    sheet = {"modelType": "File", "idShort": "Sheet", "contentType": "application/pdf"}
+    server.post("/submodels", json=submodel(SUBMODEL_ID, sheet, number("Soh", "91.2")))
+    path = path_of("submodels", encoded(SUBMODEL_ID), "submodel-elements", element, "attachment")
+    assert server.put(path, files={"file": (name, b"%PDF", "application/pdf")}).status_code == status
+
+
+def test_what_only_basyx_finds_is_refused_and_what_only_python_cannot_hold_is_taken(server: TestClient) -> None:
+    entity = {"modelType": "Entity", "idShort": "Pack", "entityType": "SelfManagedEntity", "globalAssetId": "urn:p"}
+    twice = {**entity, "statements": [number("Soh", "1"), number("Soh", "2")]}
+    answer = server.post("/submodels", json=submodel(SUBMODEL_ID, twice))
+    assert (answer.status_code, "id_short" in answer.text) == (400, True)
+    far = number("From", "10000-01-01T00:00:00Z", "xs:dateTime")
+    assert server.post("/submodels", json=submodel(SUBMODEL_ID, far)).status_code == 201
