@@ -108,7 +108,10 @@ def _asked(party: ConnectorParty, entry: CatalogueEntry, contract: Contract) -> 
 
 
 def _is_of_passports(entry: CatalogueEntry) -> bool:
-    return "batteryId" in entry.properties or entry.properties.get("granularity") == Granularity.FLEET
+    return "batteryId" in entry.properties or entry.properties.get("granularity") in (
+        Granularity.FLEET,
+        Granularity.MODEL,
+    )
 
 
 def _new(entry: CatalogueEntry) -> Contract:
@@ -286,7 +289,7 @@ def pull(lake: Lake, journal: ContractJournal, party: ConnectorParty, run: str) 
     """
     counts = {"pulled": 0, "unchanged": 0, "failed": 0, "bytes": 0}
     failed: list[Contract] = []
-    receipts = Receipts(journal, party)
+    receipts = Receipts(journal, party, run)
     for contract in _own(journal, run):
         if contract.transfer_id is None:
             # It was agreed, and then the transfer failed before there was anything to fetch.

@@ -29,7 +29,7 @@ from battery_pilot.pipeline.subjects import (
 from battery_pilot.pipeline.wanted import WANTED_COLUMNS, Shared, Wanted, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def quarantine_file(lake: Lake, window: Window) -> Path:
 
 
 def build(lake: Lake, master: Path, window: Window, base_iri: str, workers: int = 1) -> dict[str, Any]:
-    """Build the passport of every battery that the window brought news of, as AAS JSON and AASX, on this machine.
+    """Build the AASX package of every battery that the window brought news of, on this machine.
 
     The window's batteries and aggregates are in memory at once; for a large fleet there is the job ``build_passports.py``,
     which leaves the same files.
@@ -140,7 +140,7 @@ def count_measured(lake: Lake, window: Window) -> int:
 
 
 def wanted_batteries(
-    lake: Lake, master: Path, window: Window, base_iri: str, measured: set[str], staged: Path
+    lake: Lake, master: Path, window: Window, base_iri: str, measured: Collection[str], staged: Path
 ) -> tuple[Shared, Iterator[Wanted]]:
     """Return what the batteries of a window share, and the batteries, which are read one after the other.
 
@@ -151,9 +151,9 @@ def wanted_batteries(
     data = read_master(master, batteries=())
     shelf = Shelf(lake, window, data, master)
     facts = {model_id: shelf.facts_of(model_id) for model_id in data.models}
-    for battery_id in sorted(measured):
-        if battery_id not in data.model_of:
-            raise InputError(f"battery {battery_id} was processed but is not in the master data any more")
+    missing = min((one for one in measured if one not in data.model_of), default=None)
+    if missing is not None:
+        raise InputError(f"battery {missing} was processed but is not in the master data any more")
 
     def each() -> Iterator[Wanted]:
         items = (item for item in each_battery(master, data) if item.battery_id in measured)
@@ -167,7 +167,7 @@ def wanted_batteries(
 
 
 def stage_wanted(
-    lake: Lake, master: Path, window: Window, base_iri: str, measured: set[str], staged: Path
+    lake: Lake, master: Path, window: Window, base_iri: str, measured: Collection[str], staged: Path
 ) -> tuple[Shared, int]:
     """Write the batteries of a window as a Parquet table of :data:`WANTED_COLUMNS`, a few at a time.
 
@@ -212,6 +212,7 @@ def join_parts(staged: Path) -> None:
         for path in sorted(folder.glob("*")):
             with path.open("rb") as part:
                 shutil.copyfileobj(part, whole)
+            path.unlink()  # a large fleet's file and its parts need not be on the disk together
     shutil.rmtree(folder, ignore_errors=True)
     (staged / WANTED).unlink(missing_ok=True)
 
@@ -256,14 +257,11 @@ def _write(staged: Path, lake: Lake, base_iri: str, part: int, parts: int) -> Ta
 
 def _write_passport(subject: Subject, lake: Lake, base_iri: str, staged: Path) -> Tally:
     from battery_pilot.passport.aasx import write_aasx
-    from battery_pilot.passport.compiled import canonical_json
     from battery_pilot.passport.identifiers import slug
 
     passport = passport_of(subject, base_iri)
-    data = canonical_json(passport)
     name = slug(passport.battery_id)
     folder = staged / shard(name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_bytes(data)
-    write_aasx(passport, folder / f"{name}.aasx", partial(content_of, lake), data)
+    write_aasx(passport, folder / f"{name}.aasx", partial(content_of, lake))
     return Tally.of(completeness_of(passport))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import rfc8785
-
 from battery_pilot.errors import PassportError
+from battery_pilot.passport.canonical import canonical
 from battery_pilot.passport.history import DisclosedEntry, HistoryEntry, current_entry, reconstruct, verify_chain
 from battery_pilot.passport.mapping import is_visible
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.parsing import parse_json
-from battery_pilot.passport.reading import ReadPassport, read_passport
+from battery_pilot.passport.reading import ReadPassport, verified_passport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,19 +44,19 @@ class Bundle:
         return reconstruct(self.entries)
 
 
-def make_bundle(
-    view: dict[str, Any], entries: Iterable[HistoryEntry], tier: Tier, signature: str | None = None
-) -> bytes:
+def make_bundle(view: bytes, entries: Iterable[HistoryEntry], tier: Tier, signature: str | None = None) -> bytes:
     """Return a bundle's bytes: canonical JSON, so that the same content always gives the same bytes.
 
-    :param view: AAS environment of ``passport.view(tier)``.
+    :param view: ``passport.view(tier)`` as canonical JSON; it is put in as it is.
     :param entries: the battery's whole history; only what the tier may see of it goes in.
     :param tier: access tier.
     :param signature: JWS over the end of the history.
     """
-    history = [entry.disclose(tier).model_dump(mode="json") for entry in entries]
-    content = {"format": FORMAT, "tier": tier.value, "passport": view, "history": history}
-    return rfc8785.dumps(content if signature is None else {**content, "signature": signature})
+    history = canonical([entry.disclose(tier).model_dump(mode="json") for entry in entries])
+    members = {"format": canonical(FORMAT), "history": history, "passport": view, "tier": canonical(tier.value)}
+    if signature is not None:
+        members["signature"] = canonical(signature)
+    return b"{" + b",".join(canonical(name) + b":" + members[name] for name in sorted(members)) + b"}"
 
 
 def read_bundle(data: bytes, keys: Keys | None = None) -> Bundle:
@@ -83,11 +81,12 @@ def _checked(content: dict[str, Any], keys: Keys | None) -> Bundle:
     if content["format"] != FORMAT:
         raise PassportError(f"bundle: format {content['format']!r}, expected {FORMAT!r}")
     tier = Tier(content["tier"])
-    view = rfc8785.dumps(content["passport"])
     entries = tuple(DisclosedEntry.model_validate(entry) for entry in content["history"])
-    passport = read_passport(view, maximum_bytes=MAXIMUM_BYTES)
+    if not isinstance(content["passport"], dict):
+        raise PassportError(f"bundle: passport: a JSON object was expected, not {type(content['passport']).__name__}")
+    passport = verified_passport(content["passport"])
     verify_chain(entries, tier)
-    _check_current(passport, view, entries, tier)
+    _check_current(passport, entries, tier)
     return Bundle(
         passport, tier, entries, None if keys is None else _signed_at(content.get("signature"), entries, keys)
     )
@@ -109,7 +108,7 @@ def _signed_at(token: Any, entries: tuple[DisclosedEntry, ...], keys: Keys) -> d
     return signed.signed_at
 
 
-def _check_current(passport: ReadPassport, view: bytes, entries: tuple[DisclosedEntry, ...], tier: Tier) -> None:
+def _check_current(passport: ReadPassport, entries: tuple[DisclosedEntry, ...], tier: Tier) -> None:
     newest = current_entry(entries)
     if newest is None:
         raise PassportError(
@@ -126,7 +125,7 @@ def _check_current(passport: ReadPassport, view: bytes, entries: tuple[Disclosed
             f"bundle of battery {passport.battery_id}: it claims the tier {tier}, but its history discloses values of "
             f"{', '.join(sorted(closed))}"
         )
-    if newest.view_sha256 != hashlib.sha256(view).hexdigest() or newest.as_of != passport.as_of:
+    if newest.view_sha256 != passport.sha256 or newest.as_of != passport.as_of:
         raise PassportError(
             f"bundle of battery {passport.battery_id}: the passport differs from version {newest.version} of its history"
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from battery_pilot.sqlite_file import transaction
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -123,7 +125,7 @@ class ContractJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             for kind, key in _KEYS.items():
                 columns = ", ".join(f"{name} TEXT" for name in _columns(kind))
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {_table(kind)} ({columns}, PRIMARY KEY ({key}))")
@@ -134,6 +136,10 @@ class ContractJournal:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS refused (counterparty_id TEXT, agreement_id TEXT, "
                 "PRIMARY KEY (counterparty_id, agreement_id))"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS used (counterparty_id TEXT, agreement_id TEXT, run TEXT, "
+                "PRIMARY KEY (counterparty_id, agreement_id, run))"
             )
 
     @property
@@ -154,6 +160,11 @@ class ContractJournal:
         """Return what is known of all assets, in order of counterparty and asset."""
         return self._read(Contract, "ORDER BY counterparty_id, asset_id")
 
+    def named(self, identifier: str) -> list[Contract]:
+        """Return what is known by an asset, battery, negotiation, agreement or transfer."""
+        names = "asset_id, battery_id, negotiation_id, agreement_id, transfer_id, started_id"
+        return self._read(Contract, f"WHERE ? IN ({names}) ORDER BY counterparty_id, asset_id", identifier)
+
     def put(self, *contracts: Contract) -> None:
         """Write down what is known of assets, all or none of it."""
         self._write(contracts)
@@ -161,7 +172,7 @@ class ContractJournal:
     def want(self, run: str, *contracts: Contract) -> None:
         """Note that a run wants assets."""
         rows = [(run, contract.counterparty_id, contract.asset_id) for contract in contracts]
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?)", rows)
 
     def wanted(self, run: str) -> list[Contract]:
@@ -169,15 +180,43 @@ class ContractJournal:
         join = "JOIN wanted USING (counterparty_id, asset_id) WHERE run = ? ORDER BY asset_id, counterparty_id"
         return self._read(Contract, join, run)
 
+    def wanted_first(self, run: str, most: int) -> list[Contract]:
+        """Return some contracts of a run: those with an error first, batteries of a fleet last.
+
+        :param most: how many.
+        """
+        join = "JOIN wanted USING (counterparty_id, asset_id) WHERE run = ?"
+        order = "ORDER BY error IS NULL, instr(asset_id, '/') > 0, asset_id LIMIT CAST(? AS INTEGER)"
+        return self._read(Contract, f"{join} {order}", run, str(most))
+
+    def outcomes(self, run: str) -> dict[str, int]:
+        """Count what a run wants: ``wanted``, ``agreed`` of it, ``failed``."""
+        query = (
+            "SELECT count(*), count(agreement_id), count(error) FROM contract "
+            "JOIN wanted USING (counterparty_id, asset_id) WHERE run = ?"
+        )
+        with transaction(self._path) as connection:
+            return dict(
+                zip(("wanted", "agreed", "failed"), connection.execute(query, (run,)).fetchone(), strict=True)
+            )
+
+    def use(self, run: str, contract: Contract) -> int:
+        """Note that a run fetched data under a contract's agreement, and return how many runs have."""
+        key = (contract.counterparty_id, contract.agreement_id)
+        with transaction(self._path) as connection:
+            connection.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", (*key, run))
+            query = "SELECT count(*) FROM used WHERE counterparty_id = ? AND agreement_id = ?"
+            return int(connection.execute(query, key).fetchone()[0])
+
     def refuse(self, counterparty_id: str, agreement_id: str) -> None:
-        """Note that a counterparty does not keep to an agreement."""
-        with self._connection() as connection:
+        """Note that an agreement is not to be used again: its time or number is over, or the counterparty does not keep to it."""
+        with transaction(self._path) as connection:
             connection.execute("INSERT OR IGNORE INTO refused VALUES (?, ?)", (counterparty_id, agreement_id))
 
     def refused(self, counterparty_id: str) -> set[str]:
-        """Return the agreements that a counterparty does not keep to."""
+        """Return the agreements with a counterparty that are not to be used again."""
         query = "SELECT agreement_id FROM refused WHERE counterparty_id = ?"
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             return {agreement_id for (agreement_id,) in connection.execute(query, (counterparty_id,))}
 
     def receipts(self, *, held: bool = False) -> list[Receipt]:
@@ -186,6 +225,21 @@ class ContractJournal:
         :param held: only those of data that were not removed.
         """
         return self._read(Receipt, "WHERE removed_at IS NULL ORDER BY rowid" if held else "ORDER BY rowid")
+
+    def expired(self, now: datetime) -> list[Receipt]:
+        """Return the receipts of data that we hold though their time is over.
+
+        :param now: with time zone.
+        """
+        moment = now.astimezone(UTC).isoformat(
+            timespec="seconds"
+        )  # as `expires_at` is written, so that texts compare
+        return self._read(Receipt, "WHERE removed_at IS NULL AND expires_at <= ? ORDER BY rowid", moment)
+
+    def held_count(self) -> int:
+        """Return how many receipts there are of data that were not removed."""
+        with transaction(self._path) as connection:
+            return int(connection.execute("SELECT count(*) FROM receipt WHERE removed_at IS NULL").fetchone()[0])
 
     def put_receipts(self, receipts: Iterable[Receipt]) -> None:
         """Write receipts down; one with the same agreement and content replaces the former."""
@@ -209,7 +263,7 @@ class ContractJournal:
 
     def _read(self, kind: type[Any], condition: str = "", *values: str) -> list[Any]:
         query = f"SELECT {', '.join(_columns(kind))} FROM {_table(kind)} {condition}"  # noqa: S608 - constant names
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             return [kind(*row) for row in connection.execute(query, values)]
 
     def _write(self, records: Iterable[Any]) -> None:
@@ -221,18 +275,8 @@ class ContractJournal:
         insert = (
             f"INSERT OR REPLACE INTO {_table(kind)} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})"  # noqa: S608
         )
-        with self._connection() as connection:
+        with transaction(self._path) as connection:
             connection.executemany(insert, [astuple(row) for row in rows])
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=60)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            with connection:
-                yield connection
-        finally:
-            connection.close()
 
 
 def _table(kind: type[Any]) -> str:

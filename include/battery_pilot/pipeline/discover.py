@@ -7,8 +7,11 @@ Files lie below the landing folder in folders named by the day they arrived, ``2
 from __future__ import annotations
 
 import logging
+import os
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.errors import InputError
@@ -16,7 +19,6 @@ from battery_pilot.lake import Lake, Window, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def discover(lake: Lake, landing: Path, window: Window) -> dict[str, Any]:
         for day, folder in _partitions(landing):
             if window.start <= day < window.end:
                 for path in _files(folder):
-                    if not path.resolve().is_relative_to(top):
+                    if not _is_inside(path, top):
                         outside.append(path)
                     elif _is_utf8(path):
                         yield {"path": str(path), "arrived_on": day.isoformat()}
@@ -84,10 +86,28 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield what was delivered; what only explains logs (column mappings, CAN signals) is no delivery of its own."""
     from battery_pilot.measurements.field.beside import MAPPING_FILE, SIGNALS_SUFFIX
 
-    for path in sorted(folder.rglob("*")):
-        explains = path.name == MAPPING_FILE or path.suffix.lower() == SIGNALS_SUFFIX
-        if path.is_file() and not path.name.startswith(".") and not explains:
-            yield path
+    for top, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(top, name)
+            explains = name == MAPPING_FILE or path.suffix.lower() == SIGNALS_SUFFIX
+            if path.is_file() and not name.startswith(".") and not explains:
+                yield path
+
+
+def _is_inside(path: Path, top: Path) -> bool:
+    """Tell whether a file is where it seems to be, and no link leads out of a folder.
+
+    :param top: the folder, itself without links.
+    """
+    place = path.resolve() if path.is_symlink() else _resolved(path.parent)
+    return place.is_relative_to(top)
+
+
+@lru_cache(maxsize=16)
+def _resolved(folder: Path) -> Path:
+    """Ask once for all files of a folder, which takes longer than to list them."""
+    return folder.resolve()
 
 
 def _is_utf8(path: Path) -> bool:

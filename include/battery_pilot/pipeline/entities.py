@@ -77,6 +77,11 @@ def battery_entity_id(battery_id: str) -> str:
     return entity_id(slug(battery_id))
 
 
+def model_entity_id(model_iri: str) -> str:
+    """Return the id of a model's entity."""
+    return entity_id(slug(model_iri), BATTERY_MODEL)
+
+
 def _attributes(
     entity_type: str, passport: ReadPassport, left_out: list[str] | None, tier: Tier, named_by_path: bool
 ) -> dict[str, Attribute]:
@@ -160,4 +165,4 @@ def _model_iri(passport: ReadPassport) -> str | None:
 
 def _model_id(passport: ReadPassport) -> str | None:
     iri = _model_iri(passport)
-    return None if not iri else entity_id(slug(iri), BATTERY_MODEL)
+    return model_entity_id(iri) if iri else None

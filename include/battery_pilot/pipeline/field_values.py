@@ -4,6 +4,9 @@ A value counts as an application's if it is not the one that was sent last (the 
 its ``dateObserved``, or that of the write where the application left ours beside it. Only attributes that the mapping calls
 writable go back, only values later than the twin's, and with them goes the provenance of the value that they replace. What
 is on the twin then is older than nothing in the broker, so it is neither applied nor sent a second time.
+
+What the twin's server was sent and what it shows then differ on purpose: the submodels are noted as in doubt, so that the next
+state of the battery is sent whole and a comparison of the present one does not take the application's value for a fault.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from battery_pilot.errors import InputError, NotFound
 from battery_pilot.passport.identifiers import submodel_id
 from battery_pilot.passport.lexical import to_xsd, utc_text
-from battery_pilot.passport.life import Status
 from battery_pilot.passport.mapping import part_of
+from battery_pilot.passport.model import Status
 from battery_pilot.pipeline.broker_sync import CHUNK, is_later, time_shown
 from battery_pilot.pipeline.entities import moment_of
 from battery_pilot.pipeline.entity_table import BATTERY, writable_rows
+from battery_pilot.services.aas_pushed import PushedDocument
 from battery_pilot.services.aas_twin import MOST_VALUES
 from battery_pilot.services.aas_values import changed_properties, fingerprint
 from battery_pilot.services.ngsi import attributes_of, value_of
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from battery_pilot.pipeline.contracts import ContractJournal
     from battery_pilot.pipeline.entity_table import EntityRow
     from battery_pilot.pipeline.sent_entities import Sent, SentEntities
+    from battery_pilot.services.aas_pushed import PushedStates
     from battery_pilot.services.aas_server import AasServer
     from battery_pilot.services.ngsi import Entity
     from battery_pilot.services.orion import Orion
@@ -68,7 +73,7 @@ class FieldValue:
 
 
 def apply_field_values(
-    journal: ContractJournal, broker: Orion, sent: SentEntities, server: AasServer
+    journal: ContractJournal, broker: Orion, sent: SentEntities, server: AasServer, states: PushedStates
 ) -> dict[str, int]:
     """Write the values of applications to the twins; a second run changes nothing.
 
@@ -76,6 +81,7 @@ def apply_field_values(
     :param broker: where applications write.
     :param sent: what we sent there.
     :param server: where the twins are.
+    :param states: what that server was sent.
     :return: ``applied`` (values), ``refused`` (values that the passport cannot hold), ``twins``.
     """
     shells = journal.twins().keys()
@@ -84,7 +90,7 @@ def apply_field_values(
         shell_id = str(entity.get("refAAS", {}).get("value", ""))
         found = list(field_values(entity, known))
         if found and shell_id in shells:
-            applied, refused = _apply(server, shell_id, found)
+            applied, refused = _apply(server, states, shell_id, found)
             counts["applied"] += applied
             counts["refused"] += refused
             counts["twins"] += bool(applied)
@@ -119,7 +125,7 @@ def _with_known(entities: Iterable[Entity], sent: SentEntities) -> Iterator[tupl
             yield one, known.get(one["id"])
 
 
-def _apply(server: AasServer, shell_id: str, values: list[FieldValue]) -> tuple[int, int]:
+def _apply(server: AasServer, states: PushedStates, shell_id: str, values: list[FieldValue]) -> tuple[int, int]:
     """Write values to the submodels of one twin and return how many were applied and refused."""
     by_submodel: dict[str, list[FieldValue]] = defaultdict(list)
     for one in values:
@@ -141,8 +147,10 @@ def _apply(server: AasServer, shell_id: str, values: list[FieldValue]) -> tuple[
         except InputError as error:
             refused += 1
             log.warning("twin %s: %s", shell_id, error)
-    for name, submodel in submodels.items():
-        _send(server, before[name], submodel)
+    changed = [name for name, submodel in submodels.items() if submodel != before[name]]
+    states.doubt([], [PushedDocument(submodels[name]["id"], shell_id, "", None) for name in changed])
+    for name in changed:
+        _send(server, before[name], submodels[name])
     return applied, refused
 
 

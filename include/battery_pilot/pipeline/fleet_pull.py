@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from battery_pilot.errors import InputError, PassportError, ServerRefused
 from battery_pilot.lake import write_bytes
+from battery_pilot.pipeline.attached import PulledFiles
 from battery_pilot.pipeline.bundle import MAXIMUM_BYTES
 from battery_pilot.pipeline.fleets import INDEX, Member, read_members, read_shards
 from battery_pilot.pipeline.pulled import pulled_file
@@ -61,6 +62,7 @@ def pull_fleet(lake: Lake, journal: ContractJournal, source: Source, run: str, r
         for receipt in journal.receipts(held=True)
         if receipt.counterparty_id == fleet.counterparty_id
     }
+    files = PulledFiles(lake)
     with ThreadPoolExecutor(WORKERS) as pool:
         members = {_asset_id(fleet, member): member for member in _members(lake, source, pool)}
         changed = [
@@ -71,7 +73,8 @@ def pull_fleet(lake: Lake, journal: ContractJournal, source: Source, run: str, r
         found = FleetPull(0, len(members) - len(changed), 0, [])
         for start in range(0, len(changed), AT_ONCE):
             group = changed[start : start + AT_ONCE]
-            answers = list(pool.map(lambda one: _try(lake, source, *one), group))
+            answers = list(pool.map(lambda one: _try(lake, source, files, *one), group))
+            _note_files(lake, source, files, group, answers)
             _note(journal, source, receipts, found, list(zip(group, answers, strict=True)))
     rows = [_row(source.contract, asset_id, member) for asset_id, member in members.items()]
     lost = {contract.asset_id for contract in found.failed}
@@ -106,10 +109,23 @@ def _note(
         raise unexpected
 
 
-def _try(lake: Lake, source: Source, asset_id: str, member: Member) -> bytes | Exception:
-    """Fetch a bundle and write it: waiting for the disk is part of what happens side by side."""
+def _note_files(
+    lake: Lake,
+    source: Source,
+    files: PulledFiles,
+    group: list[tuple[str, Member]],
+    answers: list[bytes | Exception],
+) -> None:
+    for (asset_id, member), answer in zip(group, answers, strict=True):
+        if isinstance(answer, bytes):
+            files.note(pulled_file(lake, _row(source.contract, asset_id, member)), answer)
+
+
+def _try(lake: Lake, source: Source, files: PulledFiles, asset_id: str, member: Member) -> bytes | Exception:
+    """Fetch a bundle with its files and write it: waiting for the disk is part of what happens side by side."""
     try:
         data = source.fetch(MAXIMUM_BYTES, member.path)
+        files.fetch(source, data)
         write_bytes(pulled_file(lake, _row(source.contract, asset_id, member)), data)
     except Exception as error:  # noqa: BLE001 - it is raised, or counted, once the others are noted
         return error

@@ -1,4 +1,4 @@
-"""One offer for a whole fleet: an index tells a consumer which passports there are and which of them changed.
+"""One offer for a whole fleet, or for a model: an index tells a consumer which passports there are and which of them changed.
 
 Below the offer's address lie ``index.jsonl``, with a line for each sub-folder and the digest of its own index, then
 ``<sub-folder>/index.jsonl`` with a line for each battery, and the bundles. Who comes again reads the first file, the indexes
@@ -32,6 +32,7 @@ class Granularity(StrEnum):
     """What one offer is of."""
 
     BATTERY = "battery"
+    MODEL = "model"
     FLEET = "fleet"
 
 
@@ -70,6 +71,13 @@ def update_index(folder: Path, members: Mapping[str, Member | None]) -> None:
         write_bytes(file, data)
         top[shard] = hashlib.sha256(data).hexdigest()
     write_bytes(top_file, _lines([{"shard": shard, "sha256": top[shard]} for shard in sorted(top)]))
+
+
+def remove_index(folder: Path) -> None:
+    """Remove the indexes of an offer that is taken back: what is released or withdrawn meanwhile does not reach them."""
+    (folder / INDEX).unlink(missing_ok=True)
+    for index in folder.glob(f"*/{INDEX}"):
+        index.unlink()
 
 
 def read_shards(data: bytes) -> dict[str, str]:

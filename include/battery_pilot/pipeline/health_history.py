@@ -6,6 +6,7 @@ The provider writes it from the conditions in its lake, the consumer from the hi
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from battery_pilot.learning.features import HISTORY_COLUMNS
@@ -14,7 +15,7 @@ from battery_pilot.pipeline.subjects import TABLE, subjects
 from battery_pilot.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from battery_pilot.pipeline.bundle import Bundle
 
 ROWS_A_GROUP = 100_000
+TABLE_FILE = "part-0.parquet"
 
 Record = dict[str, Any]
 
@@ -44,6 +46,17 @@ def write_conditions(lake: Lake) -> int:
 def write_states(lake: Lake, bundles: Iterable[Bundle]) -> int:
     """Write the consumer's table from the histories of verified bundles and return the number of rows."""
     return _write(history_folder(lake), _of_bundles(bundles))
+
+
+def drop_states(lake: Lake, battery_ids: Collection[str]) -> None:
+    """Remove batteries from a party's table."""
+    import pyarrow.parquet as pq
+
+    table = history_folder(lake) / TABLE_FILE
+    if table.exists():
+        with pq.ParquetFile(table) as file:
+            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+            _write(table.parent, (row for row in rows if row["battery_id"] not in battery_ids))
 
 
 def _of_conditions(lake: Lake) -> Iterator[Record]:
@@ -99,7 +112,7 @@ def _write(folder: Path, records: Iterator[Record]) -> int:
     special = {"battery_id": pa.string(), "as_of": pa.timestamp("us", tz="UTC")}
     schema = pa.schema([(name, special.get(name, pa.float64())) for name in HISTORY_COLUMNS])
     folder.mkdir(parents=True, exist_ok=True)
-    table = folder / "part-0.parquet"
+    table = folder / TABLE_FILE
     # A name with a dot is no part of the table, neither for Spark nor for Arrow.
     staged = table.with_name(f".{table.name}.new")
     count = 0
@@ -118,12 +131,7 @@ def _cell(value: Any) -> Any:
 
 
 def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:
-    group: list[Record] = []
-    for record in records:
-        if {"battery_id", "as_of", "rated_capacity_ah", "remaining_capacity_ah"} <= record.keys():
-            group.append(record)
-        if len(group) == ROWS_A_GROUP:
-            yield group
-            group = []
-    if group:
+    needed = {"battery_id", "as_of", "rated_capacity_ah", "remaining_capacity_ah"}
+    complete = (record for record in records if needed <= record.keys())
+    while group := list(islice(complete, ROWS_A_GROUP)):
         yield group

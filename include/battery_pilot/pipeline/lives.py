@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from battery_pilot.electrochemistry.condition import Condition
 from battery_pilot.lake import Lake, Window, read_lines
-from battery_pilot.passport.life import NO_LIFE, Life, lives
+from battery_pilot.passport.life import Life, lives
 from battery_pilot.pipeline.subjects import SUBJECTS, TABLE, Subject, folder_of
 from battery_pilot.pipeline.wanted import Wanted
 
@@ -36,16 +36,26 @@ def with_lives(
     :param base_iri: prefix of all identifiers.
     :param measured: the batteries that were measured.
     """
-    known = lives(master.models, master.batteries, master.events, window.end, base_iri)
+    known = _corrected(lake, window, lives(master.models, master.batteries, master.events, window.end, base_iri))
+    happened: dict[str, BatteryItem] = {}
     for item in measured:
-        yield Wanted(item=item, life=known.pop(item.battery_id, NO_LIFE))
+        if item.battery_id in known:
+            happened[item.battery_id] = item
+        else:
+            yield Wanted(item=item)
     count = 0
-    for battery_id, before in _last_subjects(lake, window, known):
-        life = known.pop(battery_id)
-        if before.life != life:
+    for battery_id, before in _last_subjects(lake, window, set(known)):
+        life = known[battery_id].following(before.life)
+        if battery_id in happened:
+            known[battery_id] = life
+            continue
+        del known[battery_id]
+        if not life.tells(before.life):
             count += 1
             item = master.batteries[battery_id]
             yield Wanted(item=item, life=life, condition=before.condition, evidence=before.evidence)
+    for battery_id, item in happened.items():
+        yield Wanted(item=item, life=known.pop(battery_id))
     for battery_id, life in known.items():
         count += 1
         first = min(event.at for event in (*life.origin, *life.events))
@@ -70,13 +80,27 @@ def has_events(master: Path, window: Window) -> bool:
     return any(window.start <= event.at < window.end for event in read_master(master, batteries=()).events)
 
 
-def _last_subjects(lake: Lake, window: Window, wanted: dict[str, Life]) -> Iterator[tuple[str, Subject]]:
-    """Yield the last subject before a window of each wanted battery; whoever takes it removes it from ``wanted``."""
+def _corrected(lake: Lake, window: Window, known: dict[str, Life]) -> dict[str, Life]:
+    """Return lives as the corrections of what the window's own passports told, where it is built again."""
+    if known and lake.current(TABLE, window) is not None:
+        for battery_id, before in _subjects_in(lake, window, set(known)):
+            known[battery_id] = known[battery_id].following(before.life)
+    return known
+
+
+def _last_subjects(lake: Lake, window: Window, wanted: set[str]) -> Iterator[tuple[str, Subject]]:
+    """Yield the last subject before a window of each wanted battery."""
     before = [other for other in lake.windows(TABLE) if other.end <= window.end and other != window]
     for other in sorted(before, key=lambda one: (one.end, one.start), reverse=True):
         if not wanted:
             return
-        for record in read_lines(folder_of(lake, other) / SUBJECTS):
-            battery_id = record["item"]["battery_id"]
-            if battery_id in wanted:
-                yield battery_id, Subject.model_validate(record)
+        for battery_id, subject in _subjects_in(lake, other, wanted):
+            wanted.discard(battery_id)
+            yield battery_id, subject
+
+
+def _subjects_in(lake: Lake, window: Window, wanted: set[str]) -> Iterator[tuple[str, Subject]]:
+    for record in read_lines(folder_of(lake, window) / SUBJECTS):
+        battery_id = record["item"]["battery_id"]
+        if battery_id in wanted:
+            yield battery_id, Subject.model_validate(record)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from battery_pilot.lake import Lake
-    from battery_pilot.pipeline.contracts import Contract
 
 
 def exchanges_of(lake: Lake) -> Path:
@@ -29,10 +28,13 @@ def story(lake: Lake, identifier: str) -> dict[str, Any]:
     :return: ``contracts`` (what the journal of contracts says) and ``exchanges`` (in order of time).
     :raises InputError: nothing is known by that name.
     """
-    contracts = _contracts(lake, identifier)
+    contracts = _journal(lake).named(identifier) if _has_journal(lake) else []
     known = {identifier}
     for contract in contracts:
-        known |= {contract.asset_id, *filter(None, _processes(contract))}
+        processes = (contract.negotiation_id, contract.agreement_id, contract.transfer_id, contract.started_id)
+        known |= {one for one in processes if one}
+        # The batteries of a fleet share its contract, and nothing was said about one of them alone.
+        known |= set() if contract.is_member else {contract.asset_id}
     path = exchanges_of(lake)
     exchanges = ExchangeJournal(path).of(*sorted(known)) if path.exists() else []
     if not contracts and not exchanges:
@@ -45,11 +47,24 @@ def story(lake: Lake, identifier: str) -> dict[str, Any]:
     }
 
 
-def _contracts(lake: Lake, identifier: str) -> list[Contract]:
-    path = lake.root / "contracts.sqlite"
-    found = ContractJournal(path).all() if path.exists() else []
-    return [one for one in found if identifier in {one.asset_id, one.battery_id, *_processes(one)}]
+def story_of_run(lake: Lake, run: str, most: int) -> dict[str, Any]:
+    """Tell what became of what a run of the consumer asked for.
+
+    :param lake: the consumer's.
+    :param run: id of the run.
+    :param most: how many contracts to tell of, those with an error first.
+    :return: ``wanted``, ``agreed`` and ``failed`` (numbers), ``contracts``.
+    :raises InputError: the run asked for nothing.
+    """
+    counts = _journal(lake).outcomes(run) if _has_journal(lake) else {"wanted": 0}
+    if not counts["wanted"]:
+        raise InputError(f"nothing is known of a run {run!r} that asked for contracts in {lake.root}")
+    return {**counts, "contracts": [asdict(one) for one in _journal(lake).wanted_first(run, most)]}
 
 
-def _processes(contract: Contract) -> tuple[str | None, ...]:
-    return contract.negotiation_id, contract.agreement_id, contract.transfer_id, contract.started_id
+def _has_journal(lake: Lake) -> bool:
+    return (lake.root / "contracts.sqlite").exists()
+
+
+def _journal(lake: Lake) -> ContractJournal:
+    return ContractJournal(lake.root / "contracts.sqlite")

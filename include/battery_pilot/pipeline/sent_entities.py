@@ -63,7 +63,7 @@ class SentEntities:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS sent (place TEXT, part TEXT, id TEXT, type TEXT, digest TEXT, sent_values TEXT, "
-                "PRIMARY KEY (place, part, id)) WITHOUT ROWID"
+                "PRIMARY KEY (place, part, id))"
             )
 
     def of(self, identifiers: Iterable[str]) -> dict[str, Sent]:
@@ -97,9 +97,19 @@ class SentEntities:
                 (IN_DOUBT, *self._key, entity_type),
             )
 
+    def drop(self, identifiers: Iterable[str]) -> None:
+        """Forget that these entities were sent: they were deleted."""
+        with self._connection() as connection:
+            connection.execute(
+                "DELETE FROM sent WHERE place = ? AND part = ? AND id IN (SELECT value FROM json_each(?))",
+                (*self._key, json.dumps(list(identifiers))),
+            )
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self._path, timeout=WAIT_SECOND)
+        # A power cut may lose the last transactions; their entities are compared anew.
+        connection.execute("PRAGMA synchronous = NORMAL")
         try:
             with connection:
                 yield connection

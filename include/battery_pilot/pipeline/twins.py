@@ -20,6 +20,7 @@ from battery_pilot.pipeline.entities import battery_entity, model_entity, predic
 from battery_pilot.pipeline.health_history import write_states
 from battery_pilot.pipeline.owners import Owners
 from battery_pilot.pipeline.pulled import pulled_file
+from battery_pilot.pipeline.receipts import ReceivedEvents
 from battery_pilot.pipeline.sent_entities import SentEntities
 from battery_pilot.pipeline.shown import pushed_states, twin_of_read
 from battery_pilot.services.aas_push import SAMPLE, push_twins
@@ -45,7 +46,8 @@ CLOCK_TOLERANCE = timedelta(days=1)
 def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier, keys: Keys | None = None) -> dict[str, Any]:
     """Check every bundle that a run pulled; what fails goes to the quarantine list and no further.
 
-    Writes the recorded states of the good ones as the table that learning and scoring read.
+    Writes the recorded states of the good ones as the table that learning and scoring read, and into the history under
+    which agreement they came.
 
     :param tier: the tier that was asked for.
     :param keys: the provider's verification keys; with them every bundle must be signed.
@@ -54,6 +56,7 @@ def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier, keys: Key
     good: dict[str, dict[str, str]] = {}
     bad: list[dict[str, str]] = []
     owners = Owners(journal)
+    received = ReceivedEvents(lake, journal)
 
     def states() -> Iterator[Bundle]:
         for contract, path in _pulled(lake, journal, run):
@@ -66,15 +69,18 @@ def verify(lake: Lake, journal: ContractJournal, run: str, tier: Tier, keys: Key
                 log.warning("rejected %s: %s", contract.asset_id, error)
                 bad.append({"file": contract.asset_id, "reason": str(error)})
                 continue
+            digest = hashlib.sha256(data).hexdigest()
+            received.note(contract, digest, bundle)
             good[contract.battery_id] = {
                 "counterparty_id": contract.counterparty_id,
                 "asset_id": contract.asset_id,
-                "sha256": hashlib.sha256(data).hexdigest(),
+                "sha256": digest,
             }
             yield bundle
 
     count = write_states(lake, states())
     owners.save()
+    received.save()
     write_lines(verified_file(lake, run), good.values())
     quarantine = lake.file("quarantine", f"{_name(run)}.jsonl")
     write_lines(quarantine, bad)
@@ -120,7 +126,7 @@ def update_twins(
             if shown and datetime.fromisoformat(shown) > passport.as_of:
                 newer += 1
             else:
-                yield twin_of_read(passport)
+                yield twin_of_read(passport, lake)
 
     def note(shown: Sequence[PushedAs]) -> None:
         known = [(twins[one.shell_id], one) for one in shown]

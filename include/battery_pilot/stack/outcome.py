@@ -33,8 +33,9 @@ def count_servers(urls: SandboxUrls) -> dict[str, int]:
 
 
 def export_passports(folders: Folders) -> int:
-    """Copy every battery's newest passport to ``passports/`` as AASX and JSON, and return how many there are."""
+    """Write every battery's newest passport to ``passports/`` as AASX and as JSON, and return how many there are."""
     from battery_pilot.passport.identifiers import slug
+    from battery_pilot.passport.packages import open_package
 
     lake = Lake(folders.lake / "provider")
     target = folders.root / "passports"
@@ -45,8 +46,9 @@ def export_passports(folders: Folders) -> int:
             newest[subject.condition.battery_id] = window
     for battery_id, window in newest.items():
         name = slug(battery_id)
-        for ending in ("aasx", "json"):
-            shutil.copy(folder_of(lake, window) / shard(name) / f"{name}.{ending}", target)
+        package = folder_of(lake, window) / shard(name) / f"{name}.aasx"
+        shutil.copy(package, target)
+        (target / f"{name}.json").write_bytes(open_package(package).content)
     return len(newest)
 
 

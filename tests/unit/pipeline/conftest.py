@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import create_autospec
 
 import pytest
 
 from battery_pilot.electrochemistry.condition import Condition, MeasuredValue
 from battery_pilot.errors import NotFound, ServerRefused
 from battery_pilot.lake import Lake, Window, write_lines
-from battery_pilot.passport.history import SqliteHistory
-from battery_pilot.passport.model import BatteryItem, BatteryModel
+from battery_pilot.passport.aas import canonical_json
+from battery_pilot.passport.building import build_passport
+from battery_pilot.passport.history import SqliteHistory, record
+from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
+from battery_pilot.pipeline.bundle import make_bundle
 from battery_pilot.pipeline.parties import ConnectorParty
 from battery_pilot.pipeline.subjects import TABLE, Subject
 from battery_pilot.services.answers import TooLarge
@@ -26,12 +30,17 @@ from battery_pilot.services.connectors.model import (
     Transfer,
     TransferState,
 )
+from battery_pilot.services.orion import Orion
+from tests.servers.memory_aas import MemoryAas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 SIGNED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "https://example.com/dbp"
+TIER = Tier.LEGITIMATE_INTEREST
+JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
+FEBRUARY_20 = datetime(2026, 2, 20, tzinfo=UTC)
 
 
 @dataclass
@@ -48,6 +57,7 @@ class FakeConnector:
     policies: dict[str, dict[str, object]] = field(default_factory=dict)
     enforced_operands = frozenset({"everything"})
     agreements_serve_once: bool = False
+    offers_folders: bool = True
 
     def publish(self, offer: Offer) -> None:
         self.offers[offer.asset_id] = offer
@@ -221,3 +231,66 @@ def connector() -> FakeConnector:
 @pytest.fixture
 def party(connector: FakeConnector) -> ConnectorParty:
     return ConnectorParty(connector, "http://provider/data/", "provider", "http://provider/protocol")
+
+
+@pytest.fixture
+def two_months(lake, january, february, stage_subjects, subject_of):
+    """BP-1 was measured in both months, BP-2 in January only."""
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20), subject_of("BP-2", JANUARY_20))
+    stage_subjects(lake, february, subject_of("BP-1", FEBRUARY_20, remaining_capacity_ah=4.4))
+
+
+@pytest.fixture
+def old_news(lake, january, february, stage_subjects, subject_of):
+    """February brought only a file of the old days: the same point in time, but more is known of it."""
+    stage_subjects(lake, january, subject_of("BP-1", JANUARY_20))
+    stage_subjects(lake, february, subject_of("BP-1", JANUARY_20, remaining_capacity_ah=4.4))
+
+
+@pytest.fixture
+def memory():
+    return MemoryAas()
+
+
+@pytest.fixture
+def server(memory):
+    return memory.client()
+
+
+@pytest.fixture
+def broker():
+    """Orion that keeps what it is given."""
+    double = create_autospec(Orion, instance=True, place="http://orion battery /dbp")
+    double.sent = []
+
+    def upsert(entities, *, refused=None):
+        found = list(entities)
+        double.sent += found
+        return len(found)
+
+    double.upsert.side_effect = upsert
+    double.count.side_effect = lambda entity_type: sum(one["type"] == entity_type for one in double.sent)
+    double.read.side_effect = lambda entities: {
+        one["id"]: one for one in double.sent if one["id"] in {wanted["id"] for wanted in entities}
+    }
+
+    def delete(identifiers, entity_type):
+        gone = set(identifiers)
+        double.sent[:] = [one for one in double.sent if one["id"] not in gone or one["type"] != entity_type]
+
+    double.delete.side_effect = delete
+    return double
+
+
+@pytest.fixture
+def bundle_of(history, subject_of, base):
+    """Record a state of a battery and return the bundle that the provider then offers."""
+
+    def build(battery_id, as_of, **metrics):
+        subject = subject_of(battery_id, as_of, **metrics)
+        passport = build_passport(subject.model, subject.item, subject.condition, base=base)
+        recorded_at = as_of + timedelta(days=9)
+        record(history, passport, run="provider", recorded_at=recorded_at, known_until=recorded_at)
+        return make_bundle(canonical_json(passport.view(TIER)), history.entries(battery_id), TIER)
+
+    return build

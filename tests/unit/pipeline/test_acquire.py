@@ -490,3 +490,26 @@ def test_an_agreement_that_one_transfer_uses_up_is_negotiated_anew(
     for run in ("first", "second"):
         assert play(lake, journal, party, run)["pulled"] == 1
     assert connector.count("negotiate") == negotiations
+
+
+def counted(most):
+    constraint = {"leftOperand": "http://www.w3.org/ns/odrl/2/count", "operator": "lteq", "rightOperand": str(most)}
+    return {"permission": [{"constraint": [constraint]}]}
+
+
+def test_an_agreement_is_used_no_more_often_than_it_allows(lake, journal, party, connector, offer):
+    offer("one")
+    connector.policies["a:one"] = counted(2)
+    for run in ("first", "second"):
+        play(lake, journal, party, run)
+        pull(lake, journal, party, run)  # the task is tried again: that is no second use
+        assert connector.count("negotiate") == 1
+    play(lake, journal, party, "third")
+    assert connector.count("negotiate") == 2
+
+
+def test_an_agreement_without_a_number_is_used_again_and_again(lake, journal, party, connector, offer):
+    offer("one")
+    for run in ("first", "second", "third"):
+        play(lake, journal, party, run)
+    assert connector.count("negotiate") == 1

@@ -7,7 +7,9 @@ import pytest
 from battery_pilot.electrochemistry.aggregates import AGGREGATE_COLUMNS, TOTALS
 from battery_pilot.errors import BatteryPilotError, InputError, PassportError
 from battery_pilot.lake import write_json
+from battery_pilot.passport.compiled import canonical_json
 from battery_pilot.passport.master import MasterData, write_master
+from battery_pilot.passport.packages import open_package
 from battery_pilot.passport.reading import read_file
 from battery_pilot.pipeline import build as stage
 from battery_pilot.pipeline.build import build, check_rejects, quarantine_file
@@ -68,16 +70,21 @@ def content_of(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_battery_gets_a_json_and_a_package_that_say_the_same(lake, master, process, january, base):
+def test_every_battery_gets_a_package_that_holds_its_passport_and_no_second_copy_of_it(
+    lake, master, process, january, base
+):
     process(january, *BATTERIES)
     counts = build(lake, master, january, base)
     assert (counts["batteries"], counts["passports"], counts["incomplete"]) == (3, 3, 3)
     assert 0 < counts["complete_percent"] < 100
-    files = sorted(lake.current(TABLE, january).rglob("*.*"))
-    assert [path.suffix for path in files].count(".json") == 3
-    for path in (path for path in files if path.suffix == ".json"):
-        assert read_file(path).sha256 == read_file(path.with_suffix(".aasx")).sha256
-    assert {read_file(path).battery_id for path in files if path.suffix == ".aasx"} == set(BATTERIES)
+    packages = {read_file(path).battery_id: path for path in lake.current(TABLE, january).rglob("*.aasx")}
+    assert set(packages) == set(BATTERIES)
+    for passport in passports(lake, january, base):
+        assert open_package(packages[passport.battery_id]).content == canonical_json(passport)
+    others = {path.name for path in lake.current(TABLE, january).rglob("*.*")} - {
+        one.name for one in packages.values()
+    }
+    assert others == {"subjects.jsonl", "models.jsonl"}
 
 
 def test_a_second_build_gives_the_same_bytes(lake, master, process, january, base):
@@ -87,7 +94,7 @@ def test_a_second_build_gives_the_same_bytes(lake, master, process, january, bas
         build(lake, master, january, base)
         contents.append(content_of(lake.current(TABLE, january)))
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 8
+    assert len(contents[0]) == 5
 
 
 def test_several_processes_write_the_same_bytes_as_one(lake, master, process, january, base, monkeypatch):
@@ -120,7 +127,7 @@ def test_a_new_build_leaves_nothing_of_the_old_one(lake, master, process, januar
     build(lake, master, january, base)
     process(january, "BP-1")
     build(lake, master, january, base)
-    assert len(content_of(lake.current(TABLE, january))) == 4
+    assert len(content_of(lake.current(TABLE, january))) == 3
 
 
 def test_a_failing_build_keeps_the_former_passports_and_no_litter(lake, master, process, january, base):

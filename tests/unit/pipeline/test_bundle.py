@@ -54,7 +54,7 @@ def chain(chain_of):
 
 
 def view_of(passport, tier):
-    return json.loads(canonical_json(passport.view(tier)))
+    return canonical_json(passport.view(tier))
 
 
 def bundle_of(chain, tier=LEGITIMATE):
@@ -210,6 +210,14 @@ def test_the_sound_history_of_another_battery_is_found(chain, chain_of):
     data = make_bundle(view_of(chain[0][-1], LEGITIMATE), foreign, LEGITIMATE)
     with pytest.raises(PassportError, match="bundle of battery BP-1: its history is of BP-2"):
         read_bundle(data)
+
+
+@pytest.mark.parametrize("signature", [None, "header.payload.signature"])
+def test_a_bundle_is_canonical_json(chain, signature):
+    passports, entries = chain
+    data = make_bundle(view_of(passports[-1], LEGITIMATE), entries, LEGITIMATE, signature)
+    assert data == rfc8785.dumps(json.loads(data))
+    assert json.loads(data).get("signature") == signature
 
 
 def test_the_view_of_another_tier_is_found(chain):

@@ -6,7 +6,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from battery_pilot.errors import NotFound
+from battery_pilot.errors import NotFound, ServerRefused
 from battery_pilot.passport.aas import canonical_json
 from battery_pilot.passport.building import build_passport
 from battery_pilot.passport.reading import flatten, read_passport
@@ -15,9 +15,13 @@ from battery_pilot.pipeline.contracts import Twin
 from battery_pilot.pipeline.entities import battery_entity
 from battery_pilot.pipeline.field_values import METHOD, apply_field_values
 from battery_pilot.pipeline.sent_entities import Sent, SentEntities, entity_digest, footprint
+from battery_pilot.pipeline.shown import twin_of_read
+from battery_pilot.services.aas_push import push_twins
+from battery_pilot.services.aas_pushed import PushedStates
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.ngsi import attribute, attributes_of
 from battery_pilot.services.orion import Orion
+from tests.servers.memory_aas import MemoryAas
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=3)
@@ -55,7 +59,14 @@ def server(passport):
 
 
 @pytest.fixture
-def place(lake, passport, server, tmp_path):
+def states(tmp_path):
+    found = PushedStates(tmp_path / "pushed.sqlite")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def place(lake, passport, server, states, tmp_path):
     """A twin that was synced to a broker, and a way to let applications write there."""
     journal = journal_of(lake)
     journal.put_twins([Twin(passport.shell["id"], "BP-1", "provider", AS_OF.isoformat(), passport.sha256)])
@@ -69,6 +80,9 @@ def place(lake, passport, server, tmp_path):
     class Place:
         shown = entity
 
+        def __init__(self):
+            self.server = server
+
         def write(self, name, value, *, at=None, modified=LATER):
             """Set a value, with a time of its own or, as most applications do, leaving ours."""
             notes = {} if at is not None else entity.get(name, {}).get("metadata", {})
@@ -77,7 +91,7 @@ def place(lake, passport, server, tmp_path):
             entity[name] = {**written, "metadata": {**notes, **written.get("metadata", {}), "dateModified": moment}}
 
         def apply(self):
-            return apply_field_values(journal, broker, sent, server)
+            return apply_field_values(journal, broker, sent, self.server, states)
 
         def values(self):
             return flatten(list(server.kept.values()))
@@ -169,3 +183,37 @@ def test_without_knowing_what_we_sent_nothing_is_taken_for_an_applications(place
     SentEntities(tmp_path / "sent.sqlite", "here", "passport")
     place.write("stateOfCharge", 75.5)
     assert place.apply()["applied"] == 0
+
+
+def test_an_applied_value_is_no_fault_of_the_server_and_gives_way_to_the_next_state(
+    place, passport, lake, states, subject_of, base
+):
+    memory = MemoryAas()
+    place.server = memory.client()
+    assert push_twins(place.server, states, [twin_of_read(passport, lake)]).pushed == 1
+    place.write("stateOfCharge", 33.0)
+    assert place.apply()["applied"] == 1
+    memory.asked.clear()
+
+    def charge():
+        return flatten(list(memory.documents["submodels"].values()))[CHARGE]
+
+    applied = charge()
+    assert push_twins(place.server, states, [twin_of_read(passport, lake)], read_back=1).unchanged == 1
+    assert (charge(), memory.writes()) == (applied, {})
+    subject = subject_of("BP-1", LATER + timedelta(days=1), state_of_charge_percent=50.0, deep_discharge_events=2.0)
+    later = read_passport(canonical_json(build_passport(subject.model, subject.item, subject.condition, base=base)))
+    assert push_twins(place.server, states, [twin_of_read(later, lake)], read_back=1).pushed == 1
+    assert charge() != applied
+
+
+def test_a_fault_of_the_server_beside_an_applied_value_is_found(place, passport, lake, states):
+    memory = MemoryAas()
+    place.server = memory.client()
+    push_twins(place.server, states, [twin_of_read(passport, lake)])
+    place.write("stateOfCharge", 33.0)
+    place.apply()
+    other = next(one for one in memory.documents["submodels"].values() if one["idShort"] == "TechnicalData")
+    other["submodelElements"].pop()
+    with pytest.raises(ServerRefused, match="TechnicalData|expected"):
+        push_twins(place.server, states, [twin_of_read(passport, lake)], read_back=1)

@@ -21,9 +21,9 @@ from battery_pilot.pipeline.acquire import (
     start_transfers,
 )
 from battery_pilot.pipeline.contracts import Contract
+from battery_pilot.pipeline.expiry import remove_expired
 from battery_pilot.pipeline.fleets import INDEX, Member, read_members, read_shards, update_index
 from battery_pilot.pipeline.pulled import pulled_file
-from battery_pilot.pipeline.receipts import remove_expired
 from battery_pilot.services.connectors.model import Offer
 
 TIER = Tier.LEGITIMATE_INTEREST
@@ -192,24 +192,48 @@ def test_every_pull_leaves_a_receipt_with_agreement_policy_and_hash(lake, journa
     assert datetime.fromisoformat(receipt.expires_at) == IN_30_DAYS
 
 
-def test_data_whose_time_is_over_are_removed_and_it_is_recorded(lake, journal, party, connector, fleet):
+def test_data_whose_time_is_over_are_removed_and_it_is_recorded(
+    lake, journal, party, connector, fleet, server, broker
+):
     connector.policies[f"a:{FLEET}"] = LIMITED
     fleet(B1="one", B2="two")
     play(lake, journal, party, "run")
     files = [pulled_file(lake, row) for row in members_of(journal, "run").values()]
-    assert remove_expired(lake, journal, IN_30_DAYS - timedelta(seconds=1)) == {"removed": 0, "held": 2}
-    assert remove_expired(lake, journal, IN_30_DAYS) == {"removed": 2, "held": 0}
+    before = IN_30_DAYS - timedelta(seconds=1)
+    assert remove_expired(lake, journal, before, server, broker) == {"removed": 0, "twins": 0, "held": 2}
+    assert remove_expired(lake, journal, IN_30_DAYS, server, broker) == {"removed": 2, "twins": 0, "held": 0}
     assert not any(file.exists() for file in files)
     assert all(datetime.fromisoformat(receipt.removed_at) == IN_30_DAYS for receipt in journal.receipts())
     assert journal.refused("provider") == {f"a:{FLEET}"}
-    assert remove_expired(lake, journal, IN_30_DAYS) == {"removed": 0, "held": 0}
+    assert remove_expired(lake, journal, IN_30_DAYS, server, broker) == {"removed": 0, "twins": 0, "held": 0}
 
 
-def test_data_that_came_again_under_an_agreement_that_holds_stay(lake, journal, party, connector, fleet):
+def test_data_that_came_again_under_an_agreement_that_holds_stay(
+    lake, journal, party, connector, fleet, server, broker
+):
     connector.policies[f"a:{FLEET}"] = LIMITED
     fleet(B1="one")
     play(lake, journal, party, "run")
     (receipt,) = journal.receipts()
     journal.put_receipts([replace(receipt, agreement_id="newer", expires_at=None)])
-    assert remove_expired(lake, journal, IN_30_DAYS) == {"removed": 0, "held": 1}
+    assert remove_expired(lake, journal, IN_30_DAYS, server, broker) == {"removed": 0, "twins": 0, "held": 1}
     assert pulled_file(lake, Contract(receipt.asset_id, "B1", "provider")).exists()
+
+
+def test_offers_of_models_are_pulled_as_a_fleet_is_each_under_its_own_agreement(
+    lake, journal, party, connector, tmp_path
+):
+    for name, battery in (("M1", "B1"), ("M2", "B2")):
+        asset_id, path = f"passports:{TIER}:{name}", f"ab/{battery}.json"
+        properties = {"tier": TIER.value, "granularity": "model", "model": name}
+        connector.publish(Offer(asset_id, name, "http://p", "application/json", TIER, properties, is_folder=True))
+        update_index(tmp_path / name, {path: Member(battery, path, hashlib.sha256(battery.encode()).hexdigest())})
+        for file in (tmp_path / name).rglob(INDEX):
+            connector.files[f"{asset_id}/{file.relative_to(tmp_path / name).as_posix()}"] = file.read_bytes()
+        connector.files[f"{asset_id}/{path}"] = battery.encode()
+    assert play(lake, journal, party, "run") == {"pulled": 2, "unchanged": 0, "failed": 0, "bytes": 4}
+    assert {one.battery_id: one.agreement_id for one in journal.receipts()} == {
+        "B1": f"a:passports:{TIER}:M1",
+        "B2": f"a:passports:{TIER}:M2",
+    }
+    assert play(lake, journal, party, "again") == {"pulled": 0, "unchanged": 2, "failed": 0, "bytes": 0}

@@ -14,8 +14,9 @@ from battery_pilot.passport.life_table import with_successors
 from battery_pilot.passport.master import MasterData, write_master
 from battery_pilot.passport.model import Tier
 from battery_pilot.pipeline.lives import has_events, with_lives
+from battery_pilot.pipeline.offers import outbox, publish
 from battery_pilot.pipeline.parse import Known, latest_time, parse
-from battery_pilot.pipeline.release import outbox, publish, push, record_versions
+from battery_pilot.pipeline.release import push, record_versions
 from battery_pilot.pipeline.subjects import Subject, passports
 from tests.servers.memory_aas import MemoryAas
 
@@ -109,6 +110,45 @@ def test_an_event_that_becomes_known_late_adds_history_and_makes_nothing_older(
     record_versions(lake, january, history, base, "january again")
     assert (history.count(), history.current("BP-1").version) == (4, 3)
     verify_chain(history.entries("BP-1"), Tier.AUTHORITY)
+
+
+def test_an_event_that_is_corrected_to_an_earlier_day_counts_at_once(
+    build_window, lake, january, february, march, subject_of, history, base
+):
+    corrected = REPURPOSED.model_copy(update={"occurred_on": "2026-02-03"})
+    build_window(january, [], subject_of("BP-1", JANUARY_20))
+    record_versions(lake, january, history, base, "january")
+    build_window(february, [REPURPOSED])
+    record_versions(lake, february, history, base, "february")
+    built = build_window(march, [corrected])
+    assert set(built) == {"BP-1", "BP-1-R"}
+    assert built["BP-1"]["BatteryPilotLifeCycle.ClosedOn"] == "2026-02-03"
+    record_versions(lake, march, history, base, "march")
+    for name in built:
+        current = history.current(name)
+        assert (current.known_until, current.as_of.day) == (march.end, 10), "what was said of the 10th is corrected"
+    again = Window(march.end, datetime(2026, 5, 1, tzinfo=UTC))
+    assert build_window(again, [corrected]) == {}, "the correction is no news a second time"
+
+
+def test_a_window_that_is_built_again_with_a_corrected_event_counts_at_once(
+    build_window, lake, january, february, subject_of, history, base
+):
+    corrected = REPURPOSED.model_copy(update={"occurred_on": "2026-02-03"})
+    build_window(january, [], subject_of("BP-1", JANUARY_20))
+    for events in ([REPURPOSED], [corrected], [corrected]):
+        built = build_window(february, events)
+        record_versions(lake, february, history, base, "february")
+    assert built["BP-1"]["BatteryPilotLifeCycle.ClosedOn"] == "2026-02-03"
+    assert history.current("BP-1").version == 2
+
+
+def test_late_measurements_do_not_hide_the_correction_of_an_event(build_window, january, february, march, subject_of):
+    build_window(january, [], subject_of("BP-1", JANUARY_20))
+    build_window(february, [REPURPOSED])
+    corrected = REPURPOSED.model_copy(update={"occurred_on": "2026-02-03"})
+    built = build_window(march, [corrected], subject_of("BP-1", datetime(2026, 2, 2, tzinfo=UTC)))
+    assert built["BP-1"]["DppMetadata.lastUpdate"] == "2026-02-10T00:00:00Z"
 
 
 def test_a_closed_passport_is_pushed_recorded_and_no_longer_offered(

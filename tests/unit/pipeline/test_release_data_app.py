@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from battery_pilot.passport.model import Tier
 from battery_pilot.passport.reading import read_passport
 from battery_pilot.pipeline.bundle import read_bundle
-from battery_pilot.pipeline.release import outbox, publish, record_versions
+from battery_pilot.pipeline.offers import outbox, publish
+from battery_pilot.pipeline.release import record_versions
 from battery_pilot.services.data_app import create_app
 from battery_pilot.services.data_app.access import AccessJournal, Keys
 

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from unittest.mock import create_autospec
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,12 +18,12 @@ from battery_pilot.pipeline.bundle import make_bundle
 from battery_pilot.pipeline.contracts import Contract
 from battery_pilot.pipeline.entities import battery_entity, model_entity
 from battery_pilot.pipeline.health_history import history_folder
+from battery_pilot.pipeline.offers import publish
 from battery_pilot.pipeline.owners import Owners
 from battery_pilot.pipeline.pulled import pulled_file
-from battery_pilot.pipeline.release import publish, record_versions
+from battery_pilot.pipeline.release import record_versions
 from battery_pilot.pipeline.twins import sync_entities, update_twins, verified, verify, write_back
-from battery_pilot.services.orion import EntityRefused, Orion
-from tests.servers.memory_aas import MemoryAas
+from battery_pilot.services.orion import EntityRefused
 
 TIER = Tier.LEGITIMATE_INTEREST
 JANUARY_20 = datetime(2026, 1, 20, tzinfo=UTC)
@@ -35,49 +33,6 @@ FEBRUARY_20 = datetime(2026, 2, 20, tzinfo=UTC)
 @pytest.fixture
 def journal(lake):
     return journal_of(lake)
-
-
-@pytest.fixture
-def memory():
-    return MemoryAas()
-
-
-@pytest.fixture
-def server(memory):
-    return memory.client()
-
-
-@pytest.fixture
-def broker():
-    """Orion that keeps what it is given."""
-    double = create_autospec(Orion, instance=True, place="http://orion battery /dbp")
-    double.sent = []
-
-    def upsert(entities, *, refused=None):
-        found = list(entities)
-        double.sent += found
-        return len(found)
-
-    double.upsert.side_effect = upsert
-    double.count.side_effect = lambda entity_type: sum(one["type"] == entity_type for one in double.sent)
-    double.read.side_effect = lambda entities: {
-        one["id"]: one for one in double.sent if one["id"] in {wanted["id"] for wanted in entities}
-    }
-    return double
-
-
-@pytest.fixture
-def bundle_of(history, subject_of, base):
-    """Record a state of a battery and return the bundle that the provider then offers."""
-
-    def build(battery_id, as_of, **metrics):
-        subject = subject_of(battery_id, as_of, **metrics)
-        passport = build_passport(subject.model, subject.item, subject.condition, base=base)
-        recorded_at = as_of + timedelta(days=9)
-        record(history, passport, run="provider", recorded_at=recorded_at, known_until=recorded_at)
-        return make_bundle(json.loads(canonical_json(passport.view(TIER))), history.entries(battery_id), TIER)
-
-    return build
 
 
 @pytest.fixture
@@ -372,7 +327,7 @@ def test_a_stolen_shell_goes_to_quarantine_and_the_twin_stays(
     passport = build_passport(subject.model, item, subject.condition, base=base)
     theirs = SqliteHistory(tmp_path / "evil.sqlite")
     record(theirs, passport, run="evil", recorded_at=JANUARY_20, known_until=JANUARY_20)
-    data = make_bundle(json.loads(canonical_json(passport.view(TIER))), theirs.entries("Evil"), TIER)
+    data = make_bundle(canonical_json(passport.view(TIER)), theirs.entries("Evil"), TIER)
     pulled("run", "Evil", data, counterparty_id="mallory")
     counts = verify(lake, journal, "run", TIER)
     assert (counts["verified"], counts["rejected"], counts["states"]) == (0, 1, 0)
