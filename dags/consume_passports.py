@@ -1,4 +1,18 @@
-"""Consumer DAG: contracts in, updated twins and predictions out."""
+"""Consumer DAG: contracts in, updated twins and predictions out.
+
+| task | what it does |
+| --- | --- |
+| `expire` | removes what an agreement lets us hold no longer: files, twins, entities, predictions; records that it did |
+| `negotiate` | asks for a contract for every offer of the tier that has none, and waits without a worker |
+| `pull` | transfers what was agreed into the lake; of a fleet or model only what changed |
+| `verify` | form, metamodel, hashes, history, signature, tier, battery; bad ones go to quarantine; receipts to the history |
+| `update`, `field_values` | the twins on our AASX Server, and values that applications wrote into Orion |
+| `sync` | FIWARE Orion |
+| `score`, `write_back` | predictions on Spark, and their way to twins and Orion |
+
+The link *Negotiations* on `negotiate` and `pull` tells the whole story of the run, in the words of the other side too.
+Ending one of the two tasks by hand terminates what is under way; run again, they take up what was begun.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +69,7 @@ TIMES = timetable(load().consumer_schedule)
 def consume_passports() -> None:
     """Wire the consumer's stages."""
     connector, aas, orion = "battery_pilot_consumer_connector", "battery_pilot_consumer_aas", "battery_pilot_orion"
-    expire = RemoveExpiredOperator(task_id="expire")
+    expire = RemoveExpiredOperator(task_id="expire", aas_conn_id=aas, orion_conn_id=orion, pool="aasx")
     negotiate = NegotiateContractsOperator(task_id="negotiate", connector_conn_id=connector, pool="connector")
     pull = PullPassportsOperator(task_id="pull", connector_conn_id=connector, pool="connector")
     verify = VerifyPassportsOperator(task_id="verify")

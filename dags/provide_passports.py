@@ -1,4 +1,16 @@
-"""Provider DAG: files in, passports and offers out."""
+"""Provider DAG: files in, passports and offers out.
+
+| task | what it does |
+| --- | --- |
+| `discover` | lists what has landed in the run's window; nothing at all skips the rest |
+| `process` | reads the files on Spark and derives the batteries' condition; bad files go to quarantine with a reason |
+| `build` | makes the passports; too many rejected files fail the run here |
+| `push` | brings the AASX Server to their state |
+| `record` | adds them to the append-only history |
+| `publish` | releases the current ones and offers them in the data space; takes back what is closed or no longer wanted |
+
+A run covers its data interval, or the two window parameters. Every task can be run again: same input, same result.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +61,10 @@ WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
             description="Access tiers (Annex XIII) whose views are offered in the data space.",
         ),
         "granularity": Param(
-            "battery", type="string", enum=["battery", "fleet"], title="One offer for",
-            description="Each battery, or the whole fleet with an index: then one agreement is enough for all of it.",
+            "battery", type="string", enum=["battery", "model", "fleet"], title="One offer for",
+            values_display={"battery": "each battery", "model": "each battery model", "fleet": "the whole fleet"},
+            description="Of a model or the fleet a consumer needs one agreement only and finds the batteries by an index. "
+            "A change takes the former offers back; a TRUE Connector can only offer each battery by itself.",
         ),
         "recipients": Param(
             None, **NAMES, title="Recipients", section="Usage policy",
@@ -66,7 +80,8 @@ WINDOW_TIME = {"type": ["null", "string"], "format": "date-time"}
         ),
         "valid_days": Param(
             365, **LIMIT, title="Days of use", section="Usage policy",
-            description="How many days after the agreement the tiers above public may be used; empty: without an end.",
+            description="How many days after the agreement the tiers above public may be used; empty: without an end. With "
+            "a TRUE Connector, which knows dates alone: until the end of the month so many days from now.",
         ),
         "maximum_uses": Param(
             None, **LIMIT, title="Number of uses", section="Usage policy",

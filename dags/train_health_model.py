@@ -1,4 +1,8 @@
-"""Training DAG: recorded states in, a model of the next state of health out."""
+"""Training DAG: recorded states in, a model of the next state of health out.
+
+`collect` writes the provider's recorded states as one table, `train` fits and tests the model on Spark. A model that is
+no better than the last known value is not released, and `consume_passports` goes on with the one before.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,11 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def task_doc(operator: type) -> str:
+    """Return what a task's page in the web UI says of it: the first paragraph of the operator's docstring."""
+    return (inspect.getdoc(operator) or "").partition("\n\n")[0]
+
+
 class StageOperator(BaseOperator):
     """Base of the operators that run one stage of the pipeline.
 
@@ -103,3 +109,6 @@ class StageOperator(BaseOperator):
     """
 
     ui_color = "#d7f0e5"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"doc_md": task_doc(type(self)), **kwargs})

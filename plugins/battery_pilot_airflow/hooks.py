@@ -122,8 +122,8 @@ class OrionHook(BaseHook):
 class ConnectorHook(BaseHook):
     """A party's data-space connector.
 
-    Extra: ``kind`` (``edc``, ``true-dsp`` or ``true-ids``; what the last two need besides stands in
-    :mod:`battery_pilot_airflow.true_connectors`), ``participant_id``, ``protocol`` (EDC); for a provider
+    Extra: ``kind`` (``edc``, ``true-dsp`` or ``true-ids``; what they need besides stands in
+    :mod:`battery_pilot_airflow.edc_connectors` and :mod:`battery_pilot_airflow.true_connectors`), ``participant_id``; for a provider
     ``asset_base_url`` (where the counterparty's data come from); for a consumer ``counterparty_id``,
     ``counterparty_url`` and ``data_hosts``, the list of hosts from which data may be fetched (by default the host of
     ``counterparty_url``).
@@ -151,9 +151,9 @@ def party_of(connection: Connection) -> ConnectorParty:
     """
     from battery_pilot.pipeline.negotiations import exchanges_of
     from battery_pilot.pipeline.parties import ConnectorParty
-    from battery_pilot.services.connectors.edc import EdcConnector
     from battery_pilot.services.connectors.exchanges import ExchangeJournal
     from battery_pilot_airflow.common import consumer_lake, provider_lake
+    from battery_pilot_airflow.edc_connectors import edc_of
     from battery_pilot_airflow.true_connectors import true_dsp_of, true_ids_of
 
     extra: dict[str, Any] = connection.extra_dejson
@@ -174,14 +174,7 @@ def party_of(connection: Connection) -> ConnectorParty:
     elif kind == "true-ids":
         connector = true_ids_of(connection, lake)
     else:
-        connector = EdcConnector(
-            address_of(connection),
-            api_key=connection.password or "",
-            participant_id=extra["participant_id"],
-            protocol=extra.get("protocol", "dataspace-protocol-http:2025-1"),
-            data_hosts=data_hosts_of(connection),
-            journal=journal,
-        )
+        connector = edc_of(connection, lake, journal)
     return ConnectorParty(
         connector=connector,
         asset_base_url=extra.get("asset_base_url"),

@@ -34,7 +34,7 @@ def true_dsp_of(connection: Connection, journal: ExchangeJournal) -> TrueDspConn
         user=user,
         password=password,
         participant_id=connection.extra_dejson["participant_id"],
-        data_keys=_data_keys(connection),
+        data_keys=data_keys_of(connection),
         data_hosts=data_hosts_of(connection),
         journal=journal,
     )
@@ -76,7 +76,11 @@ def _login(connection: Connection) -> tuple[str, str]:
     return connection.login, connection.password
 
 
-def _data_keys(connection: Connection) -> dict[Tier, str]:
+def data_keys_of(connection: Connection) -> dict[Tier, str]:
+    """Return what a connector must show to the data app: tier to key.
+
+    :raises InputError: they are of another form.
+    """
     keys = connection.extra_dejson.get("data_keys") or {}
     if (
         not isinstance(keys, dict)

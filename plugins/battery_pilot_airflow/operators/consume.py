@@ -11,7 +11,7 @@ from battery_pilot.errors import NegotiationFailed
 from battery_pilot.settings import load
 from battery_pilot_airflow.common import StageOperator, consumer_lake, share_of
 from battery_pilot_airflow.hooks import AasServerHook, ConnectorHook, OrionHook
-from battery_pilot_airflow.links import AasServerLink, ConnectorLink
+from battery_pilot_airflow.links import AasServerLink, ConnectorLink, NegotiationsLink
 from battery_pilot_airflow.operators.spark import SparkJobOperator
 from battery_pilot_airflow.triggers.connector import ContractsTrigger
 
@@ -30,8 +30,9 @@ class _ContractsOperator(StageOperator):
     :param patience_second: how long to wait for all outcomes.
     """
 
-    operator_extra_links = (ConnectorLink(),)
+    operator_extra_links = (NegotiationsLink(), ConnectorLink())
     awaited: str
+    _run: str | None = None
 
     def __init__(
         self, *, connector_conn_id: str, poll_second: float = 2, patience_second: float = 3600, **kwargs: Any
@@ -40,6 +41,13 @@ class _ContractsOperator(StageOperator):
         self.connector_conn_id = connector_conn_id
         self.poll_second = poll_second
         self.patience_second = patience_second
+
+    def on_kill(self) -> None:
+        """End what the run has under way when the task is ended while it asks; while it waits, the trigger does that."""
+        from battery_pilot.pipeline.acquire import cancel, journal_of
+
+        if self._run is not None:
+            cancel(journal_of(consumer_lake()), ConnectorHook(self.connector_conn_id).get_conn(), self._run)
 
     def wait(self, context: Context) -> None:
         """Hand over to the triggerer."""
@@ -77,6 +85,7 @@ class NegotiateContractsOperator(_ContractsOperator):
         from battery_pilot.passport.model import Tier
         from battery_pilot.pipeline.acquire import journal_of, request_contracts
 
+        self._run = context["run_id"]
         party = ConnectorHook(self.connector_conn_id).get_conn()
         tier = Tier(context["params"]["tier"])
         counts = request_contracts(journal_of(consumer_lake()), party, context["run_id"], tier)
@@ -101,6 +110,7 @@ class PullPassportsOperator(_ContractsOperator):
         """Start the transfers, wait."""
         from battery_pilot.pipeline.acquire import journal_of, start_transfers
 
+        self._run = context["run_id"]
         start_transfers(
             journal_of(consumer_lake()), ConnectorHook(self.connector_conn_id).get_conn(), context["run_id"]
         )
@@ -115,18 +125,35 @@ class PullPassportsOperator(_ContractsOperator):
         return pull(lake, journal_of(lake), ConnectorHook(self.connector_conn_id).get_conn(), context["run_id"])
 
 
-class RemoveExpiredOperator(StageOperator):
-    """Remove what the agreements allow us to hold no longer, and record the removal."""
+class _ShownOperator(StageOperator):
+    """Base of the operators that work on both places where the consumer shows twins.
 
-    def execute(self, context: Context) -> dict[str, int]:
+    :param aas_conn_id: connection of the consumer's AASX Server.
+    :param orion_conn_id: connection of the context broker.
+    """
+
+    operator_extra_links = (AasServerLink(),)
+
+    def __init__(self, *, aas_conn_id: str, orion_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.aas_conn_id = aas_conn_id
+        self.orion_conn_id = orion_conn_id
+
+
+class RemoveExpiredOperator(_ShownOperator):
+    """Remove what the agreements allow us to hold no longer, twins and entities too, and record the removal."""
+
+    def execute(self, context: Context) -> dict[str, int]:  # noqa: ARG002 - the same for every run
         """Remove and return counts."""
         from datetime import UTC, datetime
 
         from battery_pilot.pipeline.acquire import journal_of
-        from battery_pilot.pipeline.receipts import remove_expired
+        from battery_pilot.pipeline.expiry import remove_expired
 
-        lake = consumer_lake()
-        return remove_expired(lake, journal_of(lake), datetime.now(UTC))
+        lake, server = consumer_lake(), AasServerHook(self.aas_conn_id).get_conn()
+        return remove_expired(
+            lake, journal_of(lake), datetime.now(UTC), server, OrionHook(self.orion_conn_id).get_conn()
+        )
 
 
 class VerifyPassportsOperator(StageOperator):
@@ -170,30 +197,22 @@ class UpdateTwinsOperator(StageOperator):
         return update_twins(lake, journal_of(lake), context["run_id"], server, read_back=share)
 
 
-class ApplyFieldValuesOperator(StageOperator):
-    """Write to the twins what applications have written into FIWARE Orion since.
-
-    :param aas_conn_id: connection of the consumer's AASX Server.
-    :param orion_conn_id: connection of the context broker.
-    """
-
-    operator_extra_links = (AasServerLink(),)
-
-    def __init__(self, *, aas_conn_id: str, orion_conn_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.aas_conn_id = aas_conn_id
-        self.orion_conn_id = orion_conn_id
+class ApplyFieldValuesOperator(_ShownOperator):
+    """Write to the twins what applications have written into FIWARE Orion since."""
 
     def execute(self, context: Context) -> dict[str, int]:  # noqa: ARG002 - the broker has no runs
         """Apply and return counts."""
         from battery_pilot.pipeline.acquire import journal_of
         from battery_pilot.pipeline.field_values import apply_field_values
         from battery_pilot.pipeline.sent_entities import SentEntities
+        from battery_pilot.pipeline.shown import pushed_states
         from battery_pilot.pipeline.twins import sent_file
 
         lake, broker = consumer_lake(), OrionHook(self.orion_conn_id).get_conn()
+        server = AasServerHook(self.aas_conn_id).get_conn()
         sent = SentEntities(sent_file(lake), broker.place, "passport")
-        return apply_field_values(journal_of(lake), broker, sent, AasServerHook(self.aas_conn_id).get_conn())
+        with pushed_states(lake, server) as states:
+            return apply_field_values(journal_of(lake), broker, sent, server, states)
 
 
 class SyncContextBrokerOperator(StageOperator):
@@ -293,19 +312,8 @@ class ScoreHealthOperator(SparkJobOperator):
         ]  # fmt: skip
 
 
-class WriteBackPredictionsOperator(StageOperator):
-    """Add the predictions to the twins and to the context broker.
-
-    :param aas_conn_id: connection of the consumer's AASX Server.
-    :param orion_conn_id: connection of the context broker.
-    """
-
-    operator_extra_links = (AasServerLink(),)
-
-    def __init__(self, *, aas_conn_id: str, orion_conn_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.aas_conn_id = aas_conn_id
-        self.orion_conn_id = orion_conn_id
+class WriteBackPredictionsOperator(_ShownOperator):
+    """Add the predictions to the twins and to the context broker."""
 
     def execute(self, context: Context) -> dict[str, int]:
         """Write back and return counts."""

@@ -165,7 +165,7 @@ class PublishOffersOperator(StageOperator):
         """Publish and return counts."""
         from battery_pilot.passport.model import Tier
         from battery_pilot.pipeline.fleets import Granularity
-        from battery_pilot.pipeline.release import publish
+        from battery_pilot.pipeline.offers import publish
         from battery_pilot.services.connectors.policies import Demands
 
         params = context["params"]

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from battery_pilot.errors import TerminalError, TransientError
 from battery_pilot.settings import load
+from battery_pilot_airflow.common import task_doc
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,7 +54,7 @@ class SparkJobOperator(SparkSubmitOperator):
                 "spark.sql.session.timeZone": "UTC",
             },
             env_vars={"PYSPARK_PYTHON": sys.executable},
-            **kwargs,
+            **{"doc_md": task_doc(type(self)), **kwargs},
         )
 
     def job_arguments(self, context: Context) -> list[str]:

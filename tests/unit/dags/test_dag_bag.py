@@ -66,6 +66,18 @@ def test_every_parameter_explains_itself_on_the_form(bag):
             assert described.schema.get("type"), f"{name}.{key}"
 
 
+def test_every_task_explains_itself_on_its_page(bag):
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            assert task.doc_md, task.task_id
+            assert ":param" not in task.doc_md
+
+
+def test_the_documentation_of_a_dag_names_each_of_its_tasks(bag):
+    for name in NAMES - {"answer_requests"}:
+        assert [one.task_id for one in bag.dags[name].tasks if f"`{one.task_id}`" not in bag.dags[name].doc_md] == []
+
+
 def test_every_pool_is_made_by_the_stack(bag):
     from battery_pilot.stack.runtime import POOLS
 

@@ -132,18 +132,18 @@ def test_the_connector_gets_key_and_parties(connection, built):
     connection("edc", **CONNECTOR)
     party = ConnectorHook("edc").get_conn()
     assert isinstance(party.connector, EdcConnector)
-    assert isinstance(calls[0][1].pop("journal"), ExchangeJournal)
-    assert calls == [
-        (
-            ("http://edc:8081/management",),
-            {
-                "api_key": SECRET,
-                "participant_id": "me",
-                "protocol": "dataspace-protocol-http",
-                "data_hosts": ["you"],
-            },
-        )
-    ]
+    ((place, options),) = calls
+    assert place == ("http://edc:8081/management",)
+    assert isinstance(options["journal"], ExchangeJournal)
+    assert (
+        options.items()
+        >= {
+            "api_key": SECRET,
+            "participant_id": "me",
+            "protocol": "dataspace-protocol-http",
+            "data_hosts": ["you"],
+        }.items()
+    )
     assert party.outbox_url == "http://outbox"
     assert (party.counterparty.participant_id, party.counterparty.protocol_url) == ("you", "http://you/protocol")
 
@@ -269,8 +269,7 @@ def test_histories_are_signed_with_the_key_of_a_connection_or_of_a_file(connecti
 def test_a_task_links_to_the_server_it_talks_to_and_shows_no_secret(connection, task, link, address):
     connection("aas", host=f"http://user:{SECRET}@aasx", port=5001)
     connection("edc", **CONNECTOR)
-    (found,) = task.operator_extra_links
-    assert isinstance(found, link)
+    (found,) = [one for one in task.operator_extra_links if isinstance(one, link)]
     assert found.get_link(task, ti_key=None) == address
 
 

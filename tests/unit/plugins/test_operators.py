@@ -13,7 +13,7 @@ from battery_pilot.errors import InputError, NegotiationFailed
 from battery_pilot.lake import Lake, Window, write_bytes, write_json, write_lines
 from battery_pilot.passport.history import SqliteHistory
 from battery_pilot.passport.model import Tier
-from battery_pilot.pipeline import acquire, build, health_history, release, twins
+from battery_pilot.pipeline import acquire, build, expiry, health_history, offers, release, twins
 from battery_pilot.pipeline.acquire import journal_of
 from battery_pilot.pipeline.contracts import Contract
 from battery_pilot.pipeline.parties import ConnectorParty
@@ -27,6 +27,7 @@ from battery_pilot_airflow.operators.consume import (
     ApplyFieldValuesOperator,
     NegotiateContractsOperator,
     PullPassportsOperator,
+    RemoveExpiredOperator,
     SubscribeContextBrokerOperator,
     SyncContextBrokerOperator,
     UpdateTwinsOperator,
@@ -193,7 +194,7 @@ def test_record_names_the_dag_and_the_window_and_not_what_somebody_called_the_ru
 
 
 def test_publish_offers_the_tiers_of_the_parameters(provider, context, party, stage):
-    double = stage(release, "publish", {"offers": 2, "kept_newer": 0, "not_current": 0, "closed": 0, "withdrawn": 0})
+    double = stage(offers, "publish", {"offers": 2, "kept_newer": 0, "not_current": 0, "closed": 0, "withdrawn": 0})
     context["params"]["tiers"] = ["public", "authority"]
     PublishOffersOperator(task_id="publish", connector_conn_id="edc").execute(context)
     lake, window, _, given, _, tiers = double.call_args.args
@@ -202,7 +203,7 @@ def test_publish_offers_the_tiers_of_the_parameters(provider, context, party, st
 
 
 def test_publish_demands_what_the_form_says(provider, context, party, stage):
-    double = stage(release, "publish", {"offers": 2})
+    double = stage(offers, "publish", {"offers": 2})
     context["params"] |= {"tiers": ["authority"], "recipients": ["agency"], "roles": None, "valid_days": 30}
     PublishOffersOperator(task_id="publish", connector_conn_id="edc").execute(context)
     assert double.call_args.kwargs["demands"] == Demands(recipients=("agency",), valid_days=30)
@@ -230,6 +231,39 @@ def test_negotiate_records_asks_and_waits_without_a_worker(consumer, context, pa
     (contract,) = journal_of(consumer).wanted(RUN)
     assert contract.negotiation_id == "n1"
     json.dumps(trigger.serialize())
+
+
+def ask(context, party):
+    """Run the task until it waits, and return it."""
+    party.connector.catalogue.return_value = iter([offer("one")])
+    party.connector.find_agreement.return_value = None
+    party.connector.negotiate.return_value = "n1"
+    context["params"]["tier"] = "legitimate_interest"
+    task = NegotiateContractsOperator(task_id="negotiate", connector_conn_id="edc")
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    return task
+
+
+def test_a_retry_after_the_worker_was_killed_waits_for_the_same_negotiation(consumer, context, party):
+    ask(context, party)
+    ask(context, party)
+    party.connector.negotiate.assert_called_once()
+    (contract,) = journal_of(consumer).wanted(RUN)
+    assert contract.negotiation_id == "n1"
+
+
+def test_a_user_who_ends_the_task_while_it_asks_ends_the_negotiation(consumer, context, party):
+    task = ask(context, party)
+    task.on_kill()
+    party.connector.terminate_negotiation.assert_called_once_with("n1", "cancelled on our side")
+    (contract,) = journal_of(consumer).wanted(RUN)
+    assert contract.error == "cancelled on our side"
+
+
+def test_a_task_that_is_ended_before_it_asked_ends_nothing(context, party):
+    PullPassportsOperator(task_id="pull", connector_conn_id="edc").on_kill()
+    party.connector.terminate.assert_not_called()
 
 
 def test_negotiate_skips_when_nothing_of_the_tier_is_offered(context, party):
@@ -315,6 +349,15 @@ def test_verify_demands_signatures_of_the_keys_that_are_trusted(consumer, contex
     assert list(double.call_args.kwargs["keys"]) == ["kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"]
 
 
+def test_expiry_gets_its_servers(consumer, context, server, broker, stage):
+    double = stage(expiry, "remove_expired", {"removed": 1})
+    task = RemoveExpiredOperator(task_id="expire", aas_conn_id="aas", orion_conn_id="orion")
+    assert task.execute(context) == {"removed": 1}
+    lake, _, now, *servers = double.call_args.args
+    assert (lake, servers) == (consumer, [server, broker])
+    assert abs(now - datetime.now(UTC)).total_seconds() < 60
+
+
 def test_update_and_sync_get_their_servers(consumer, context, server, broker, stage):
     update = stage(twins, "update_twins", {"updated": 1, "unchanged": 0, "kept_newer": 0})
     UpdateTwinsOperator(task_id="update", aas_conn_id="aas").execute(context)
@@ -327,6 +370,7 @@ def test_update_and_sync_get_their_servers(consumer, context, server, broker, st
 
 def test_field_values_and_subscription_get_their_servers(consumer, context, server, broker):
     broker.entities.return_value = iter([])
+    server.address = "http://aas"
     task = ApplyFieldValuesOperator(task_id="field_values", aas_conn_id="aas", orion_conn_id="orion")
     assert task.execute(context) == {"applied": 0, "refused": 0, "twins": 0}
     broker.subscribe.return_value = "5f"

@@ -13,11 +13,14 @@ PROBE = """
 import json, logging, sys
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
+before = set(sys.modules)
 print(json.dumps({
     "plugins": [plugin.name for plugin in plugins if str(plugin.source).find("battery_pilot") >= 0],
     "errors": errors,
     "logging": sys.modules["logging"].__file__,
     "links": [type(link).__name__ for link in plugins_manager.get_operator_extra_links()],
+    "pages": [one["url_prefix"] for one in plugins_manager.get_fastapi_plugins()[0]],
+    "web": [name for name in ("airflow.api_fastapi.core_api.security", "airflow.api_fastapi.app") if name in before],
     "executed": [name for name in sys.modules if name.startswith("battery_pilot_airflow.operators")],
 }))
 """
@@ -52,7 +55,12 @@ def test_no_module_of_ours_takes_the_place_of_one_of_python(loaded):
 
 
 def test_the_links_are_registered(loaded):
-    assert {"AasServerLink", "ConnectorLink"} <= set(loaded["links"])
+    assert {"AasServerLink", "ConnectorLink", "NegotiationsLink"} <= set(loaded["links"])
+
+
+def test_the_pages_are_mounted_and_cost_nothing_before_they_are_asked_for(loaded):
+    assert loaded["pages"] == ["/battery-pilot"]
+    assert loaded["web"] == []
 
 
 def test_the_plugin_does_not_load_the_operators(loaded):
