@@ -1,13 +1,16 @@
 """Workload of the AAS servers: a fleet pushed to a real FA³ST Service, once and again, beside a plain loop of ``requests``.
 
 :mod:`tests.benchmarks.run` puts the figures into a table; the server is the one of the tests, empty for each measurement.
-The loop is what a first client is: one session, one document after the other, PUT, and POST where the server says 404.
+The loop is what a first client is: one session, one battery after the other, its shell and all its submodels by PUT, and by
+POST where the server says 404; only the concept descriptions, 53 for each battery, go once, or the loop would take an hour.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -27,6 +30,7 @@ from battery_pilot.services.aas_push import push_twins
 from battery_pilot.services.aas_pushed import PushedStates
 from battery_pilot.services.aas_server import AasServer
 from battery_pilot.services.aas_twin import Content, Twin
+from battery_pilot.services.answers import Answer
 from tests.servers import faaast
 from tests.servers.run import start_all
 
@@ -38,6 +42,7 @@ MODELS = 5
 ITEM_SUBMODELS = 2
 CHANGED_PERCENT = 1
 BAR_TIMES, BAR_PERCENT = 3.0, 3.0
+SMALL, LARGE = 1_000, 100_000
 COLLECTIONS = {
     "AssetAdministrationShell": "/shells",
     "Submodel": "/submodels",
@@ -80,12 +85,16 @@ def _twin(number: int, factor: float) -> Twin:
 
 
 def plain_loop(url: str, twins: Sequence[Twin]) -> float:
-    """Put every document of every battery, one after the other, and return the seconds."""
+    """Put the shell and the submodels of every battery, one after the other, and return the seconds."""
     start = time.perf_counter()
+    concepts = {one["id"]: one for twin in twins for one in twin.content.concept_descriptions}
     with requests.Session() as session:
         session.trust_env = False
-        for twin in twins:
-            for document in (*twin.content.shared(), *twin.content.own()):
+        for documents in (
+            concepts.values(),
+            *((*twin.content.shared_submodels, *twin.content.own()) for twin in twins),
+        ):
+            for document in documents:
                 collection = f"{url}{COLLECTIONS[document['modelType']]}"
                 answer = session.put(f"{collection}/{encode_id(document['id'])}", json=document)
                 if answer.status_code == requests.codes.not_found:
@@ -123,20 +132,62 @@ def measure(rounds: int, count: int = BATTERIES) -> Iterator[tuple[float, float,
             states.close()
 
 
+class _TakesAll:
+    """Stands where a client has its connection: takes everything and keeps nothing, so that memory is the client's."""
+
+    address = "http://aas.example"
+
+    def request(self, method: str, path: str, **_: object) -> Answer:
+        return Answer(method, path, requests.codes.created, {}, b"")
+
+
+def push_to_nowhere(count: int) -> None:
+    """Push a fleet that is made while it is sent: short documents, because only their number matters."""
+
+    def twin(number: int) -> Twin:
+        value = {"modelType": "Property", "idShort": "V", "valueType": "xs:int", "value": str(number)}
+        own = {"modelType": "Submodel", "id": f"urn:{number}/sm", "idShort": "Own", "submodelElements": [value]}
+        shell = {"modelType": "AssetAdministrationShell", "id": f"urn:{number}"}
+        return Twin(f"urn:{number}", "2026-06-01", "", str(number), lambda: Content(shell, [own]))
+
+    server = AasServer(_TakesAll.address, base_path="")
+    server._api = _TakesAll()  # noqa: SLF001 - as the tests' own servers do
+    with tempfile.TemporaryDirectory() as folder:
+        states = PushedStates(Path(folder) / "pushed.sqlite")
+        push_twins(server, states, map(twin, range(count)), read_back=0)
+        states.close()
+
+
+def peak_megabytes(count: int) -> float:
+    """Push a fleet in a process of its own and return the peak of its memory."""
+    command = [sys.executable, "-m", "tests.benchmarks.aas_servers", str(count)]
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
 def lines(rounds: int) -> list[str]:
     """Measure and return lines of Markdown."""
     found = list(measure(rounds))
     loop, first, again = (statistics.median(one[place] for one in found) for place in range(3))
     times = statistics.median(one[0] / one[1] for one in found)
     percent = statistics.median(100 * one[2] / one[1] for one in found)
+    memory = [peak_megabytes(count) for count in (SMALL, LARGE)]
     return [
         f"First push of {BATTERIES:,} batteries with {ITEM_SUBMODELS} submodels each and {MODELS} models to FA³ST: "
         f"{first:.1f} s; a loop of `requests` that puts everything: {loop:.1f} s; {times:.1f} times as fast (wanted "
         f"{BAR_TIMES:g}).",
         f"Push after {CHANGED_PERCENT} % of them have changed: {again:.2f} s, {percent:.1f} % of the first one (wanted at "
         f"most {BAR_PERCENT:g} %).",
+        f"Peak memory of a push: {memory[0]:.0f} MB for {SMALL:,} batteries, {memory[1]:.0f} MB for {LARGE:,}.",
     ]
 
 
+def main() -> None:
+    """Push a fleet of so many batteries to nowhere and print the peak memory (MB) of this process."""
+    push_to_nowhere(int(sys.argv[1]))
+    # The peak that getrusage tells is at least that of the process which started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(status["VmHWM"].split()[0]) / 1024)
+
+
 if __name__ == "__main__":
-    print("\n".join(lines(int(os.environ.get("ROUNDS", "3")))))
+    main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -38,9 +39,8 @@ RATINGS = Ratings(
 PEER = PEERS / "polars_cycles.py"
 """The same sums in polars, run by an interpreter that has polars."""
 
-BUFFER_OPTION = "spark.sql.windowExec.buffer.in.memory.threshold"
-BUFFER_ROWS = 100_000
-"""Rows of a file that a window keeps in memory before it spills; Spark's own 4,096 is less than most files have."""
+ROUNDS = 5
+"""Until Java has compiled what it will compile."""
 
 
 def cycle_rows() -> Path:
@@ -123,10 +123,23 @@ def polars_second(path: Path, python: Path) -> float:
     return seconds[-1]
 
 
-def spark_second(path: Path, cores: int, rounds: int = 3) -> float:
-    """Summarise a file with Spark in a process of its own; return the seconds of the last, warm run."""
-    command = [sys.executable, "-m", "tests.benchmarks.cycles", str(path), str(cores), str(rounds)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+def spark_second(path: Path, cores: int, rounds: int = ROUNDS) -> float:
+    """Summarise a file with Spark in a process of its own, with the session of the jobs; return the seconds of the last run."""
+    command = [sys.executable, "-m", "tests.benchmarks.cycles", str(path), str(rounds)]
+    options = {
+        "spark.driver.memory": "6g",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.log.level": "ERROR",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    listed = " ".join(f"--conf {name}={value}" for name, value in options.items())
+    environment = {
+        "PYSPARK_SUBMIT_ARGS": f"--master local[{cores}] {listed} pyspark-shell",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "jobs"),
+    }
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment)
     seconds: list[float] = json.loads(answer.stdout.splitlines()[-1])
     return seconds[-1]
 
@@ -151,24 +164,11 @@ def _spark_rounds(session: SparkSession, path: Path, rounds: int) -> list[float]
 
 
 def main() -> None:
-    """Print the seconds of each round with Spark as JSON: FILE CORES ROUNDS."""
-    from pyspark.sql import SparkSession
+    """Print the seconds of each round with Spark as JSON: FILE ROUNDS."""
+    from spark_session import spark_session
 
-    path, cores, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    session = (
-        SparkSession.builder.master(f"local[{cores}]")
-        .config("spark.driver.memory", "6g")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "4")
-        .config(BUFFER_OPTION, str(BUFFER_ROWS))
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("ERROR")
-    print(json.dumps(_spark_rounds(session, path, rounds)))
-    session.stop()
+    with spark_session("cycles") as session:
+        print(json.dumps(_spark_rounds(session, Path(sys.argv[1]), int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,23 @@
 """Measure the way through a data space against two real Eclipse Dataspace Connectors on this machine.
 
-``python -m tests.benchmarks.dataspace`` prints them alone. The wall clock counts here, because most of the time goes by
-in the connectors; each figure is the median of several rounds.
+``python -m tests.benchmarks.run --only dataspace`` prints them. The wall clock counts here, because most of the time goes by
+in the connectors; each figure is the median of several rounds. The provider's files are served by the data app.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,42 +34,76 @@ from battery_pilot.pipeline.acquire import (
 from battery_pilot.pipeline.fleets import Member, update_index
 from battery_pilot.pipeline.parties import ConnectorParty
 from battery_pilot.services.connectors.edc import EdcConnector
-from battery_pilot.services.connectors.edc_documents import CONTEXT, contract_request
+from battery_pilot.services.connectors.edc_documents import contract_request
+from battery_pilot.services.connectors.edc_profiles import CONTEXT
 from battery_pilot.services.connectors.model import Counterparty, Offer
 from battery_pilot.services.connectors.policies import Demands, constraints_of
 from battery_pilot.stack.ports import HOST, free_ports
 from battery_pilot.stack.processes import start, stop
+from tests.benchmarks.archive_pull import peak_mb
 from tests.servers import edc
-from tests.servers.server import Unavailable, prepared, quiet_environment
+from tests.servers.server import Unavailable, prepared, quiet_environment, wait_until_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROUNDS = 5
+ROUNDS = 9
+PULLS = 3
 POLL_SECONDS = 0.1
 OFFERS = 200
 PASSPORTS = 1000
 PASSPORT_BYTES = 60_000
 TIER = Tier.LEGITIMATE_INTEREST
+KEY = "key-of-the-provider's-connector"
+OUTBOX = Path("provider", "outbox")
+MEMBER_BYTES = 2**20
+ARCHIVES = {"100 MB": 100, "1 GB": 1024}
+"""Members of the archives; most are other names of one file, so that the disk holds it once."""
+
 PROTOCOL = "dataspace-protocol-http:2025-1"
 
 
+@dataclass(frozen=True)
+class Space:
+    """Both connectors and what is around them.
+
+    :param url: of the data app.
+    :param login: address and key of the consumer's management API.
+    :param data_app: process id.
+    """
+
+    provider: EdcConnector
+    consumer: EdcConnector
+    counterparty: Counterparty
+    url: str
+    login: tuple[str, str]
+    data_app: int
+
+
 @contextmanager
-def _space(folder: Path) -> Iterator[tuple[EdcConnector, EdcConnector, Counterparty, str]]:
-    """Run both connectors and a web server for the provider's files in ``folder/outbox``."""
-    (folder / "outbox").mkdir()
+def _space(folder: Path) -> Iterator[Space]:
+    """Run both connectors and the data app for the outbox of ``folder``."""
+    (folder / OUTBOX / TIER).mkdir(parents=True)
     (folder / "state").mkdir()
+    (folder / "keys.json").write_text(json.dumps({"edc": {"key": KEY, "tier": TIER}}))
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", HOST, "--directory", str(folder / "outbox")]
-    files = start(command, environment=quiet_environment(), log_file=folder / "files.log", folder=folder)
+    app = ["battery_pilot.services.data_app:from_environment", "--factory", "--no-access-log"]
+    command = [sys.executable, "-m", "uvicorn", *app, "--host", HOST, "--port", str(port)]
+    settings = {"BATTERY_PILOT_LAKE": str(folder), "BATTERY_PILOT_DATA_APP_KEYS": str(folder / "keys.json")}
+    environment = {**quiet_environment(), **settings}
+    files = start(command, environment=environment, log_file=folder / "files.log", folder=folder)
     try:
+        wait_until_up("the data app", f"http://{HOST}:{port}/health", files, folder / "files.log")
         with edc.running(prepared(edc.SERVER), folder / "state") as found:
             provider, consumer, protocol, key = (found[name] for name in edc.VARIABLES)
-            yield (
-                EdcConnector(f"{provider}/management", api_key=key, participant_id="provider"),
+            keys = {TIER: KEY}
+            yield Space(
+                EdcConnector(f"{provider}/management", api_key=key, participant_id="provider", data_keys=keys),
                 EdcConnector(f"{consumer}/management", api_key=key, participant_id="consumer"),
                 Counterparty("provider", protocol),
                 f"http://{HOST}:{port}",
+                (f"{consumer}/management", key),
+                files,
             )
     finally:
         stop(files)
@@ -103,8 +138,8 @@ def _bare(consumer: EdcConnector, counterparty: Counterparty, name: str) -> None
 
     # What is sent is prepared outside: the script would carry it as text.
     (entry,) = consumer.catalogue(counterparty, filter={"name": name})
-    negotiation = call("POST", "/v3/contractnegotiations", contract_request(entry, PROTOCOL))["@id"]
-    while (found := call("GET", f"/v3/contractnegotiations/{negotiation}"))["state"] != "FINALIZED":
+    negotiation = call("POST", "/contractnegotiations", contract_request(entry, PROTOCOL))["@id"]
+    while (found := call("GET", f"/contractnegotiations/{negotiation}"))["state"] != "FINALIZED":
         time.sleep(POLL_SECONDS)
     body = {
         "@context": CONTEXT,
@@ -114,10 +149,10 @@ def _bare(consumer: EdcConnector, counterparty: Counterparty, name: str) -> None
         "contractId": found["contractAgreementId"],
         "transferType": "HttpData-PULL",
     }
-    transfer = call("POST", "/v3/transferprocesses", body)["@id"]
-    while call("GET", f"/v3/transferprocesses/{transfer}")["state"] != "STARTED":
+    transfer = call("POST", "/transferprocesses", body)["@id"]
+    while call("GET", f"/transferprocesses/{transfer}")["state"] != "STARTED":
         time.sleep(POLL_SECONDS)
-    address = call("GET", f"/v3/edrs/{transfer}/dataaddress")
+    address = call("GET", f"/edrs/{transfer}/dataaddress")
     request = urllib.request.Request(address["endpoint"], headers={"Authorization": address["authorization"]})
     with urllib.request.urlopen(request) as answer:
         answer.read()
@@ -130,7 +165,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _fleet(folder: Path) -> None:
-    tier = folder / "outbox" / TIER
+    tier = folder / OUTBOX / TIER
     members: dict[str, Member | None] = {}
     for number in range(PASSPORTS):
         name = f"BP-{number}"
@@ -157,29 +192,75 @@ def _pulled(folder: Path, round_: int, consumer: EdcConnector, counterparty: Cou
     return seconds
 
 
+def _agreed(space: Space, name: str) -> str:
+    (entry,) = space.consumer.catalogue(space.counterparty, filter={"name": name})
+    negotiation = space.consumer.negotiate(entry)
+    while not (found := space.consumer.negotiation(negotiation)).state.is_final:
+        time.sleep(POLL_SECONDS)
+    return str(found.agreement_id)
+
+
+def _archives(folder: Path, space: Space) -> list[tuple[str, str, str]]:
+    """Pull archives of two sizes; what memory the larger one takes more is what an archive takes at all."""
+    tier = folder / OUTBOX / TIER
+    shutil.rmtree(tier)
+    (tier / "ab").mkdir(parents=True)
+    first = tier / "ab" / "BP-0.json"
+    first.write_bytes(b"x" * MEMBER_BYTES)
+    offer = _offer("archive", f"{space.url}/passports?batch=all")
+    space.provider.publish(offer)
+    agreement = _agreed(space, "archive")
+    answers, peaks = [], []
+    for count in ARCHIVES.values():
+        for number in range(len(list((tier / "ab").iterdir())), count):
+            (tier / "ab" / f"BP-{number}.json").hardlink_to(first)
+        transfer = space.consumer.transfer(agreement, space.counterparty)
+        while not space.consumer.transfer_state(transfer).state.is_ready:
+            time.sleep(POLL_SECONDS)
+        command = [sys.executable, "-m", "tests.benchmarks.archive_pull", *space.login, transfer]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet_environment())
+        answers.append(json.loads(answer.stdout))
+        peaks.append(peak_mb(space.data_app))
+    small, large = answers
+    return [
+        (
+            f"archive of {large['bytes'] / 2**20:.0f} MB instead of {small['bytes'] / 2**20:.0f} MB, streamed",
+            f"{large['peak_mb'] - small['peak_mb']:+.1f} MB in the consumer ({large['peak_mb']:.0f}), "
+            f"{peaks[1] - peaks[0]:+.1f} MB in the data app ({peaks[1]:.0f}); "
+            f"{large['bytes'] / 2**20 / large['seconds']:.0f} MB/s",
+            "constant memory",
+        )
+    ]
+
+
 def rows() -> list[tuple[str, str, str]]:
     """Measure everything: what, figure, bar."""
     with tempfile.TemporaryDirectory(prefix="dataspace-") as name:
         folder = Path(name)
-        with _space(folder) as (provider, consumer, counterparty, url):
-            (folder / "outbox" / "one.json").write_bytes(b"{}")
-            offers = [_offer(f"offer-{number}", f"{url}/one.json") for number in range(OFFERS)]
+        with _space(folder) as space:
+            provider, consumer, counterparty = space.provider, space.consumer, space.counterparty
+            (folder / OUTBOX / TIER / "one.json").write_bytes(b"{}")
+            offers = [_offer(f"offer-{number}", f"{space.url}/files/{TIER}/one.json") for number in range(OFFERS)]
             with ThreadPoolExecutor(4) as pool:
                 first = _seconds(lambda: list(pool.map(provider.publish, offers)))
                 again = _seconds(lambda: list(pool.map(provider.publish, offers)))
-            ratios = []
+            ours, bare = [], []
             for number in range(ROUNDS):
-                ours = _seconds(lambda number=number: _ours(consumer, counterparty, f"offer-{2 * number}"))
-                bare = _seconds(lambda number=number: _bare(consumer, counterparty, f"offer-{2 * number + 1}"))
-                ratios.append(ours / bare)
+                ours.append(_seconds(lambda number=number: _ours(consumer, counterparty, f"offer-{2 * number}")))
+                bare.append(_seconds(lambda number=number: _bare(consumer, counterparty, f"offer-{2 * number + 1}")))
             for offer in offers:
                 provider.withdraw(offer.asset_id)
             _fleet(folder)
-            fleet = _offer(f"passports:{TIER}", f"{url}/{TIER}", granularity="fleet")
+            fleet = _offer(f"passports:{TIER}", f"{space.url}/files/{TIER}", granularity="fleet")
             provider.publish(Offer(**{**vars(fleet), "is_folder": True}))
-            pulls = [_pulled(folder, number, consumer, counterparty) for number in range(3)]
+            pulls = [_pulled(folder, number, consumer, counterparty) for number in range(PULLS)]
+            archives = _archives(folder, space)
     return [
-        ("negotiation to first byte, beside a bare script", f"{statistics.median(ratios):.2f} times", "1.3 times"),
+        (
+            "negotiation to first byte, beside a bare script",
+            f"{statistics.median(ours) / statistics.median(bare):.2f} times",
+            "1.3 times",
+        ),
         (f"{OFFERS} offers published", f"{OFFERS / first:.0f} a second", "40 a second"),
         (f"{OFFERS} offers published again", f"{OFFERS / again:.0f} a second", "40 a second"),
         (
@@ -187,6 +268,7 @@ def rows() -> list[tuple[str, str, str]]:
             f"{PASSPORTS / statistics.median(pulls):.0f} a second",
             "150 a second",
         ),
+        *archives,
     ]
 
 
@@ -197,13 +279,3 @@ def lines() -> list[str]:
     except Unavailable as error:
         return [f"Data space: not measured, {error}"]
     return [f"Data space (two local EDCs): {work}: {figure} (bar {bar})" for work, figure, bar in measured]
-
-
-def main() -> None:
-    """Print the figures."""
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
-    print("\n".join(lines()))
-
-
-if __name__ == "__main__":
-    main()

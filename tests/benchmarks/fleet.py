@@ -1,20 +1,20 @@
-"""Passports of a fleet through the Spark job: processor time and memory for two sizes, which must be in proportion.
+"""Passports of fleets of several sizes through the Spark job: processor time must be in proportion, memory the same.
 
-``python tests/benchmarks/fleet.py [COUNT ...]`` prints one JSON object a count; :mod:`tests.benchmarks.run` takes
-:func:`lines`. A small simulated fleet goes through the job ``process_measurements``; its aggregates, with the files they
-name, are repeated under other names.
+``make bench ARGS="--only fleet --batteries 1000"`` measures one size; :mod:`tests.benchmarks.run` takes :func:`table`. A
+small simulated fleet goes through the job ``process_measurements``; its aggregates, with the files they name, are repeated
+under other names. 100,000 batteries need 4 GB of disk, which are free again at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,17 +26,18 @@ import pyarrow.parquet as pq
 from battery_pilot.lake import Lake, Window, read_json
 from battery_pilot.passport.master import MasterData, read_master, write_master
 from battery_pilot.pipeline.discover import discover
+from battery_pilot.pipeline.subjects import TABLE
 from battery_pilot.simulate import simulate_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
 SIMULATED = 5
 PROCESSES = 2
-BLOCK = 1000
-KEPT_SECONDS = 30
+BLOCK = 20_000
+SIZES = (1_000, 10_000, 100_000)
 KINDS = ("driver", "java", "worker")
 """Python of the driver, Java of the driver, and the Python processes that build."""
 
@@ -48,20 +49,32 @@ def run(count: int, folder: Path) -> dict[str, float]:
     :param folder: the simulated fleet of :func:`prepare`.
     :return: name with its unit to value; processor time is that of all processes.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        target = Path(name)
+    target = folder / "large"
+    try:
         repeat(folder, target, count)
         words = ["--lake", target / "lake", "--window", WINDOW.key, "--master", target / "master"]
         words += ["--base-iri", "https://example.com/dbp"]
         started = time.perf_counter()
         result, seconds, megabytes = submit("build_passports", words, target / "result.json")
+        wall = time.perf_counter() - started
+        if result["passports"] != count:
+            raise SystemExit(f"{result['passports']} passports of {count} batteries")
         return {
             "batteries": count,
-            "passports": result["passports"],
-            "wall_seconds": time.perf_counter() - started,
+            "wall_seconds": wall,
+            "bytes": sum(path.stat().st_size for path in _built(target / "lake").rglob("*") if path.is_file()),
             **{f"{kind}_cpu_seconds": seconds[kind] for kind in KINDS},
             **{f"{kind}_megabytes": megabytes[kind] for kind in KINDS},
         }
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _built(root: Path) -> Path:
+    found = Lake(root).current(TABLE, WINDOW)
+    if found is None:
+        raise SystemExit(f"{root}: the job left no passports")
+    return found
 
 
 def prepare(folder: Path) -> None:
@@ -116,22 +129,12 @@ def submit(
             for kind, pid, used, megabytes in _family(process.pid):
                 seconds[kind, pid] = used
                 peaks[kind] = max(peaks[kind], megabytes)
-            _remove_written(result.parent / "lake" / "_staging")
             time.sleep(1)
         if process.returncode:
             log.seek(0)
             raise SystemExit(f"{job} failed:\n{log.read()[-3000:]}")
     total = {kind: sum(used for (of, _), used in seconds.items() if of == kind) for kind in KINDS}
     return read_json(result), total, dict(peaks)
-
-
-def _remove_written(staging: Path) -> None:
-    """Remove passports that were written a while ago: of a large fleet they would fill the disk."""
-    before = time.time() - KEPT_SECONDS
-    for path in staging.glob("*/[0-9a-f][0-9a-f]/[!.]*"):
-        with suppress(FileNotFoundError):  # the folder became the lake's partition meanwhile
-            if path.stat().st_mtime < before:
-                path.unlink()
 
 
 def _family(ancestor: int) -> Iterator[tuple[str, int, float, float]]:
@@ -159,29 +162,39 @@ def _family(ancestor: int) -> Iterator[tuple[str, int, float, float]]:
             yield kind, pid, used, peak
 
 
-def lines(counts: tuple[int, int] = (10_000, 100_000)) -> list[str]:
-    """Build two fleets and return lines of Markdown.
+def table(counts: Sequence[int], folder: Path) -> list[str]:
+    """Build fleets of several sizes and return a table in Markdown.
 
     :param counts: numbers of batteries.
+    :param folder: scratch; it is removed, also what a run that was killed has left.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepare(folder)
-        small, large = (run(count, folder) for count in counts)
-    each = [1000 * sum(one[f"{kind}_cpu_seconds"] for kind in KINDS) / one["batteries"] for one in (small, large)]
-    memory = "; ".join(
-        f"{kind} {small[f'{kind}_megabytes']:.0f} and {large[f'{kind}_megabytes']:.0f} MB" for kind in KINDS
-    )
-    return [
-        f"Passports as JSON and AASX through the Spark job, {counts[0]:,} and {counts[1]:,} batteries: {each[0]:.1f} and "
-        f"{each[1]:.1f} ms processor time each, {small['wall_seconds']:.0f} and {large['wall_seconds']:.0f} s with "
-        f"{PROCESSES} processes (wanted: linear in the count).",
-        f"Peak memory of one process, of both sizes: {memory} (wanted: flat).",
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    lines = [
+        "| batteries | processor time each, ms | driver, Java, workers, s | wall, s | peak memory of driver, Java, one worker, MB "
+        "| disk each, kB |",
+        "|---:|---:|---:|---:|---:|---:|",
     ]
+    try:
+        prepare(folder)
+        for count in counts:
+            found = run(count, folder)
+            print(json.dumps(found), file=sys.stderr, flush=True)
+            lines.append(_row(found))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return lines
 
 
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        prepare(Path(scratch))
-        for wanted in map(int, sys.argv[1:] or ["1000"]):
-            print(json.dumps(run(wanted, Path(scratch)), indent=2), flush=True)
+def _row(found: Mapping[str, float]) -> str:
+    count = int(found["batteries"])
+    seconds, megabytes = ([found[f"{kind}_{unit}"] for kind in KINDS] for unit in ("cpu_seconds", "megabytes"))
+    cells = [
+        f"{count:,}",
+        f"{1000 * sum(seconds) / count:.1f}",
+        ", ".join(f"{one:.0f}" for one in seconds),
+        f"{found['wall_seconds']:.0f}",
+        ", ".join(f"{one:.0f}" for one in megabytes),
+        f"{found['bytes'] / count / 1000:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import dataspace, electrochemistry, fleet, history, orion, passports
+from tests.benchmarks import aas_servers, dataspace, electrochemistry, fleet, history, orion, passports
 from tests.benchmarks.workloads import PEERS, ROOT, SHARED, WORK, arbin_workbook, large_mpr, mixed_folder, nasa_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROUNDS = 5
 PACKAGES = {
@@ -35,7 +35,14 @@ PACKAGES = {
     "polars": ["polars==1.36.1"],
 }
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-READERS, ELECTROCHEMISTRY, ORION, FLEET = PARTS = ("readers", "electrochemistry", "orion", "fleet")
+READERS, ELECTROCHEMISTRY, ORION, AAS, FLEET, DATASPACE = PARTS = (
+    "readers",
+    "electrochemistry",
+    "orion",
+    "aas",
+    "fleet",
+    "dataspace",
+)
 """Parts of the document, each between two comments with its name."""
 
 
@@ -157,12 +164,15 @@ def scale(rounds: int) -> list[str]:
     """Read the mixed folder with one and with two processes and return lines about time and memory."""
     folder = mixed_folder()
     count = sum(1 for _ in folder.iterdir())
-    found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    found: dict[int, list[tuple[float, float, float]]] = {1: [], 2: []}
     for _ in range(rounds):
         for processes in found:
             found[processes].append(_read_folder(folder, processes))
     ratio = statistics.median(one[0] / two[0] for one, two in zip(found[1], found[2], strict=True))
-    seconds = {processes: statistics.median(pair[0] for pair in pairs) for processes, pairs in found.items()}
+    seconds, _, processor = (
+        {processes: statistics.median(one[index] for one in passes) for processes, passes in found.items()}
+        for index in range(3)
+    )
     half = WORK / "mixed-half"
     if not half.exists():
         half.mkdir()
@@ -171,7 +181,7 @@ def scale(rounds: int) -> list[str]:
     memory = [_read_folder(one, 1)[1] for one in (half, folder)]
     return [
         f"A folder of {count:,} mixed files: {seconds[1]:.2f} s with one process, {seconds[2]:.2f} s with two, "
-        f"median ratio {ratio:.2f} (wanted 1.7).",
+        f"median ratio {ratio:.2f} (wanted 1.7); processor time {processor[1]:.2f} and {processor[2]:.2f} s.",
         f"Two processes that only count, on the same machine: {_machine_factor():.2f} times the work of one.",
         f"Peak memory of the command with one process: {memory[0]:.0f} MB for half of the files, {memory[1]:.0f} MB for all.",
     ]
@@ -189,22 +199,23 @@ def _machine_factor() -> float:
     return 2 * alone / (time.perf_counter() - start)
 
 
-def _read_folder(folder: Path, processes: int) -> tuple[float, float]:
-    """Return seconds and peak memory (MB) of the command on a folder, without its start."""
+def _read_folder(folder: Path, processes: int) -> tuple[float, float, float]:
+    """Return seconds, peak memory (MB) and seconds of processor of the command on a folder, without its start."""
     code = (
-        "import sys, time, resource, pathlib\n"
+        "import os, sys, time, resource, pathlib\n"
         "from battery_pilot.measurements.folder import files_below, read_files\n"
         "paths = files_below(pathlib.Path(sys.argv[1]))\n"
-        "start = time.perf_counter()\n"
+        "before, start = sum(os.times()[:4]), time.perf_counter()\n"
         "count = sum(1 for _ in read_files(paths, processes=int(sys.argv[2])))\n"
         "assert count == len(paths)\n"
         "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "print(sum(os.times()[:4]) - before)\n"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code, folder, str(processes)], check=True, capture_output=True, text=True
     )
-    seconds, megabytes = map(float, answer.stdout.split())
-    return seconds, megabytes
+    seconds, megabytes, processor = map(float, answer.stdout.split())
+    return seconds, megabytes, processor
 
 
 def versions(peers: Iterable[str]) -> str:
@@ -235,10 +246,7 @@ def read_report(rounds: int) -> str:
             "",
             *lines,
             "",
-            *(
-                f"- {line}"
-                for line in (*scale(rounds), *history.lines(rounds), *passports.lines(), *dataspace.lines())
-            ),
+            *(f"- {line}" for line in (*scale(rounds), *history.lines(rounds), *passports.lines())),
             "",
         ]
     )
@@ -262,11 +270,25 @@ def orion_report(rounds: int) -> str:
     return "\n".join([conditions(start, rounds, ()), "", *(f"- {line}" for line in found), ""])
 
 
-def fleet_report(rounds: int) -> str:
-    """Measure the Spark job that builds a fleet's passports, once, and return Markdown."""
+def aas_report(_: int) -> str:
+    """Measure the push to a real AAS server, once, and return Markdown."""
     start = time.perf_counter()
-    found = fleet.lines()
-    return "\n".join([conditions(start, min(rounds, 1), ()), "", *(f"- {line}" for line in found), ""])
+    found = aas_servers.lines(1)
+    return "\n".join([conditions(start, 1, ()), "", *(f"- {line}" for line in found), ""])
+
+
+def fleet_report(batteries: Sequence[int]) -> str:
+    """Measure the Spark job that builds a fleet's passports, each size once, and return Markdown."""
+    start = time.perf_counter()
+    found = fleet.table(batteries, WORK / "fleet")
+    return "\n".join([conditions(start, 1, ()), "", *found, ""])
+
+
+def dataspace_report(_: int) -> str:
+    """Measure the way through a data space and return Markdown; it has rounds of its own."""
+    start = time.perf_counter()
+    found = dataspace.lines()
+    return "\n".join([conditions(start, dataspace.ROUNDS, ()), "", *(f"- {line}" for line in found), ""])
 
 
 def conditions(start: float, rounds: int, peers: Iterable[str]) -> str:
@@ -292,14 +314,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     parser.add_argument("--only", choices=PARTS, help="measure this part alone")
+    parser.add_argument("--batteries", type=int, nargs="+", default=fleet.SIZES, help="sizes of the part fleet")
     chosen = parser.parse_args()
-    if not SHARED.is_dir():
+    if chosen.only not in {ORION, AAS, FLEET, DATASPACE} and not SHARED.is_dir():
         raise SystemExit(f"{SHARED}: no such folder; BATTERY_PILOT_SHARED_DATA names the real files to measure with")
     for part, report in (
         (READERS, read_report),
         (ELECTROCHEMISTRY, electrochemistry_report),
         (ORION, orion_report),
-        (FLEET, fleet_report),
+        (AAS, aas_report),
+        (FLEET, lambda _: fleet_report(chosen.batteries)),
+        (DATASPACE, dataspace_report),
     ):
         if chosen.only in (None, part):
             text = report(chosen.rounds)

@@ -18,8 +18,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import FastAPI
 
 from battery_pilot.sandbox.server import running
+from battery_pilot.services.connectors.inbox import Inbox
+from battery_pilot.services.data_app import receiver
+from tests.contract.connector_pairs import serving
+from tests.servers.run import servers_are_required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +88,25 @@ def unique() -> str:
     return f"contract{uuid.uuid4().hex[:12]}"
 
 
+@pytest.fixture
+def mongo_address() -> Iterator[tuple[str, str]]:
+    """Address of a real server, and the name with which databases begin that are deleted afterwards."""
+    uri = os.environ.get("BATTERY_PILOT_TEST_MONGO_URI")
+    if not uri:
+        text = "no MongoDB: `make test` starts one, BATTERY_PILOT_TEST_MONGO_URI names another"
+        if servers_are_required():
+            pytest.fail(text)
+        pytest.skip(text)
+    from pymongo import MongoClient
+
+    name = f"contract_{uuid.uuid4().hex[:12]}"
+    yield uri, name
+    with MongoClient(uri) as client:
+        for database in client.list_database_names():
+            if database.startswith(name):
+                client.drop_database(database)
+
+
 @pytest.fixture(scope="session")
 def file_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder, and the address on this machine where a connector finds its files."""
@@ -99,3 +123,17 @@ def file_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path
     httpd.shutdown()
     httpd.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
+    """Where connectors deliver, with a receiver that listens."""
+    folder = tmp_path_factory.mktemp("inbox")
+
+    def create_receiver(base_url: str) -> FastAPI:  # noqa: ARG001 -- as for the sandboxes
+        app = FastAPI()
+        app.include_router(receiver.routes(Inbox(folder)))
+        return app
+
+    with serving(create_receiver) as url:
+        yield Inbox(folder, url)

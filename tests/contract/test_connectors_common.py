@@ -7,24 +7,23 @@ A real pair of TRUE Connectors v1 takes part where ``BATTERY_PILOT_TEST_TRUE_IDS
 container, the consumer's data app, and the provider's IDS endpoint as the consumer's container sees it, with commas between;
 ``BATTERY_PILOT_TEST_TRUE_IDS_LOGINS`` has ``user:password`` of the first and the second. Its provider's data app
 (``PROVIDER_DATA_APP_ENDPOINT``) must be Battery Pilot's, with the folder ``BATTERY_PILOT_TEST_TRUE_IDS_OUTBOX`` as outbox.
+
+A real pair of EDCs with the management API v4 takes part where ``BATTERY_PILOT_TEST_EDC_V4_PROVIDER_URL`` and the variables
+beside it in ``tests/servers/edc.py`` name it, with ``BATTERY_PILOT_TEST_EDC_V4_API`` as the name of v4 there (``v4beta``).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
-import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from battery_pilot.errors import InputError, NotFound, ServerRefused
 from battery_pilot.outbox import bundle_path_of_asset
@@ -32,59 +31,32 @@ from battery_pilot.passport.model import Tier
 from battery_pilot.sandbox import true_dsp as true_dsp_sandbox
 from battery_pilot.sandbox import true_ids as true_ids_sandbox
 from battery_pilot.services.answers import TooLarge
-from battery_pilot.services.connectors.edc import EdcConnector
+from battery_pilot.services.connectors.edc_profiles import V4_BETA
 from battery_pilot.services.connectors.model import Constraint, Counterparty, NegotiationState, Offer, TransferState
 from battery_pilot.services.connectors.policies import COUNT, DATE_TIME, ROLE, expires_at
 from battery_pilot.services.connectors.true_dsp import TrueDspConnector
 from battery_pilot.services.connectors.true_ids import TrueIdsConnector
 from battery_pilot.services.data_app import create_app as create_data_app
 from battery_pilot.services.data_app.access import AccessJournal, Keys
+from tests.contract.connector_pairs import (
+    EDC_V4_VARIABLES,
+    Pair,
+    agree,
+    real_edc_v4,
+    sandbox_edc,
+    serving,
+    wait_for,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-PATIENCE_SECOND = 60
 TRUE_DSP_URL = "BATTERY_PILOT_TEST_TRUE_DSP_URL"
 TRUE_DSP_LOGIN = "BATTERY_PILOT_TEST_TRUE_DSP_LOGIN"
 TRUE_IDS_URL = "BATTERY_PILOT_TEST_TRUE_IDS_URL"
 TRUE_IDS_LOGINS = "BATTERY_PILOT_TEST_TRUE_IDS_LOGINS"
 TRUE_IDS_OUTBOX = "BATTERY_PILOT_TEST_TRUE_IDS_OUTBOX"
 DATA_APP_KEY = "key-of-the-connector"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A provider's and a consumer's connector.
-
-    :param outbox: where the provider's data app finds a file, for connectors that do not take its address.
-    :param answer: does what the provider's side has to do by itself; ``None`` where its connector does it.
-    """
-
-    provider: Any
-    consumer: Any
-    counterparty: Counterparty
-    answer: Callable[[], object] | None = None
-    outbox: Path | None = None
-
-
-@contextmanager
-def serving(create_app: Callable[..., Any]) -> Iterator[str]:
-    """Run a web application in a thread and yield its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(create_app(base_url=url), log_level="warning", lifespan="on", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    end = time.monotonic() + PATIENCE_SECOND
-    while not server.started:
-        assert thread.is_alive(), "the sandbox did not start"
-        assert time.monotonic() < end, "the sandbox did not start in time"
-        time.sleep(0.01)
-    try:
-        yield url
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_SECOND)
 
 
 def true_dsp(provider_url: str, consumer_url: str, login: str) -> Pair:
@@ -135,10 +107,9 @@ def true_ids_sandboxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
 
 
 def kinds() -> list[str]:
-    real = [
-        f"real {name}" for name, url in (("true-dsp", TRUE_DSP_URL), ("true-ids", TRUE_IDS_URL)) if url in os.environ
-    ]
-    return ["edc", "true-dsp", "true-ids", *real]
+    named = (("edc v4", EDC_V4_VARIABLES[0]), ("true-dsp", TRUE_DSP_URL), ("true-ids", TRUE_IDS_URL))
+    real = [f"real {name}" for name, url in named if url in os.environ]
+    return ["edc", "edc v4", "edc push", "true-dsp", "true-ids", *real]
 
 
 def real_true_ids(folder: Path) -> Pair:
@@ -157,13 +128,12 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     if request.param == "real true-dsp":
         provider, _, consumer = os.environ[TRUE_DSP_URL].partition(",")
         return true_dsp(provider.strip(), consumer.strip(), os.environ.get(TRUE_DSP_LOGIN, "admin@mail.com:password"))
-    urls = request.getfixturevalue("sandbox")
-    connector = partial(EdcConnector, api_key=urls.api_key)
-    return Pair(
-        connector(f"{urls.provider_connector}/management", participant_id="provider"),
-        connector(f"{urls.consumer_connector}/management", participant_id="consumer"),
-        Counterparty("provider", f"{urls.provider_connector}/protocol/2025-1"),
-    )
+    if request.param == "real edc v4":
+        return real_edc_v4(inbox=request.getfixturevalue("inbox"))
+    options: dict[str, Any] = {} if request.param == "edc" else {"inbox": request.getfixturevalue("inbox")}
+    if request.param == "edc v4":
+        options["profile"] = V4_BETA
+    return sandbox_edc(request.getfixturevalue("sandbox"), **options, is_push=request.param == "edc push")
 
 
 @pytest.fixture
@@ -191,28 +161,11 @@ def entries(pair, offer):
     return list(pair.consumer.catalogue(pair.counterparty, filter={"test": offer.properties["test"]}))
 
 
-def wait_for(pair, look, *states):
-    """Look until a state is reached, the provider answering in between; every wait is bounded."""
-    end = time.monotonic() + PATIENCE_SECOND
-    while (seen := look()).state not in states:
-        assert not seen.state.is_final, seen
-        assert time.monotonic() < end, f"still {seen.state} after {PATIENCE_SECOND} s"
-        if pair.answer is not None:
-            pair.answer()
-        time.sleep(0.05)
-    return seen
-
-
 def without_rules(offer):
     return {
         key: [] if key.endswith("permission") else without_rules(value) if isinstance(value, dict) else value
         for key, value in offer.items()
     }
-
-
-def agree(pair, entry):
-    negotiation_id = pair.consumer.negotiate(entry)
-    return wait_for(pair, lambda: pair.consumer.negotiation(negotiation_id), NegotiationState.FINALIZED).agreement_id
 
 
 def start_transfer(pair, agreement_id):
@@ -233,6 +186,9 @@ def test_a_file_travels_from_provider_to_consumer(pair, offer, file_server):
     assert pair.consumer.fetch(transfer_id, maximum_bytes=len(expected)) == expected
     with pytest.raises(TooLarge):
         pair.consumer.fetch(transfer_id, maximum_bytes=len(expected) - 1)
+    assert b"".join(pair.consumer.stream(transfer_id, maximum_bytes=len(expected))) == expected
+    with pytest.raises(TooLarge):
+        list(pair.consumer.stream(transfer_id, maximum_bytes=len(expected) - 1))
 
 
 def test_an_agreement_is_found_again_until_it_is_used(pair, offer):
@@ -312,7 +268,8 @@ def test_a_terminated_transfer_gives_no_data_and_can_be_terminated_again(pair, o
     (entry,) = entries(pair, offer)
     transfer_id = start_transfer(pair, agree(pair, entry))
     pair.consumer.terminate(transfer_id, "test is over")
-    wait_for(pair, lambda: pair.consumer.transfer_state(transfer_id), TransferState.TERMINATED)
+    over = [TransferState.TERMINATED, *([TransferState.COMPLETED] if pair.ends_by_itself else [])]
+    wait_for(pair, lambda: pair.consumer.transfer_state(transfer_id), *over)
     pair.consumer.terminate(transfer_id, "test is over")
     with pytest.raises(ServerRefused):
         pair.consumer.fetch(transfer_id, maximum_bytes=100_000)

@@ -11,10 +11,13 @@ from battery_pilot.passport.model import Tier
 from battery_pilot.services.answers import TooLarge
 from battery_pilot.services.connectors import edc as edc_module
 from battery_pilot.services.connectors.edc import EdcConnector
-from battery_pilot.services.connectors.edc_documents import CONTEXT, ODRL, criterion, rules
+from battery_pilot.services.connectors.edc_documents import criterion, rules
+from battery_pilot.services.connectors.edc_profiles import CONTEXT, ODRL
 from battery_pilot.services.connectors.model import Constraint, Counterparty, NegotiationState, Offer, TransferState
 from battery_pilot.services.connectors.policies import DATE_TIME, ELAPSED_TIME, PURPOSE, RECIPIENT, ROLE, expires_at
 from battery_pilot.services.http import HttpClient
+from tests.contract import connector_pairs
+from tests.contract.connector_pairs import Pair
 
 PATIENCE_SECOND = 60
 
@@ -66,8 +69,7 @@ def wait_for(look, *states):
 
 
 def agree(consumer, entry):
-    negotiation_id = consumer.negotiate(entry)
-    return wait_for(lambda: consumer.negotiation(negotiation_id), NegotiationState.FINALIZED).agreement_id
+    return connector_pairs.agree(Pair(None, consumer, entry.counterparty), entry)
 
 
 def start_transfer(consumer, agreement_id, counterparty):
@@ -258,18 +260,18 @@ def test_negotiation_about_a_changed_policy_comes_to_nothing(provider, consumer,
 
 def test_policy_whose_words_are_not_understood_is_stored_empty(connectors, unique):
     """The fault that publish() guards against: without the ODRL context the connector says 200 and permits all."""
-    http = HttpClient(f"{connectors.provider}/management", headers={"x-api-key": connectors.api_key})
+    http = HttpClient(f"{connectors.provider}/management/v3", headers={"x-api-key": connectors.api_key})
     permission = {"action": "use", "constraint": [{"leftOperand": "x", "operator": "eq", "rightOperand": "y"}]}
     http.request(
         "POST",
-        "/v3/policydefinitions",
+        "/policydefinitions",
         json={"@context": CONTEXT, "@id": unique, "policy": {"@type": f"{ODRL}Set", "permission": [permission]}},
     )
     try:
-        stored = http.get_json(f"/v3/policydefinitions/{unique}")["policy"]
+        stored = http.get_json(f"/policydefinitions/{unique}")["policy"]
         assert not any(rules(stored))
     finally:
-        http.request("DELETE", f"/v3/policydefinitions/{unique}")
+        http.request("DELETE", f"/policydefinitions/{unique}")
 
 
 def test_unknown_ids_are_not_found(consumer):
@@ -308,7 +310,7 @@ def test_transfer_that_the_provider_revoked_gives_no_data_and_a_new_one_under_th
     agreement_id = agree(consumer, entry)
     old = start_transfer(consumer, agreement_id, counterparty)
     # The token, kept by somebody who should not have it.
-    address = consumer._management.look(f"/v3/edrs/{old}/dataaddress", old)
+    address = consumer._management.look(f"/edrs/{old}/dataaddress", old)
     token = HttpClient(address["endpoint"], headers={"Authorization": address["authorization"]})
     assert token.request("GET").body
     revoke(provider, agreement_id)
@@ -324,7 +326,7 @@ def test_transfer_that_the_provider_revoked_gives_no_data_and_a_new_one_under_th
 
 def revoke(provider, agreement_id):
     """End the provider's side of an agreement's transfers."""
-    (transfer,) = provider._management.query("/v3/transferprocesses/request", criterion("contractId", agreement_id))
+    (transfer,) = provider._management.query("/transferprocesses/request", criterion("contractId", agreement_id))
     provider.terminate(transfer["@id"], "revoked")
 
 
@@ -351,8 +353,8 @@ def test_folder_is_read_by_paths_below_it_and_not_left(provider, consumer, count
 
 def impatient(connector):
     """The same connector, asking once."""
-    connector._attempts = 1
-    connector._sources.clear()
+    connector._data._client = lambda url, headers: HttpClient(url, headers=headers, attempts=1)
+    connector._data._sources.clear()
     return connector
 
 

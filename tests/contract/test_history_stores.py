@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -28,10 +26,9 @@ from battery_pilot.passport.history import (
     record_all,
 )
 from battery_pilot.passport.model import BatteryItem, BatteryModel, Tier
-from tests.servers.run import servers_are_required
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from battery_pilot.services.history_mongo import MongoHistory
@@ -39,23 +36,6 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 1, microsecond=123456, tzinfo=UTC)
 DAY = timedelta(days=1)
 MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def mongo_address() -> Iterator[tuple[str, str]]:
-    """Address of a real server and the name of a database that is deleted afterwards."""
-    uri = os.environ.get("BATTERY_PILOT_TEST_MONGO_URI")
-    if not uri:
-        text = "no MongoDB: `make test` starts one, BATTERY_PILOT_TEST_MONGO_URI names another"
-        if servers_are_required():
-            pytest.fail(text)
-        pytest.skip(text)
-    from pymongo import MongoClient
-
-    name = f"contract_{uuid.uuid4().hex[:12]}"
-    yield uri, name
-    with MongoClient(uri) as client:
-        client.drop_database(name)
 
 
 @pytest.fixture

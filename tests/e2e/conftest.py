@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -92,6 +93,15 @@ class Installation:
     def largest_xcom_bytes(self, dag: str, run_id: str) -> int:
         """Return the size of the largest thing that a run's tasks handed on."""
         return max(len(json.dumps(value)) for value in self.api.xcoms(dag, run_id))
+
+    def linked_page(self, dag: str, run_id: str, task: str, link: str) -> str:
+        """Return the page that a task's link leads to, as a user who is logged in sees it."""
+        session = self.api._session
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/links"
+        links = session.get(f"{self.api._base}/{path}", timeout=30).json()["extra_links"]
+        answer = session.get(links[link], timeout=30)
+        answer.raise_for_status()
+        return str(answer.text)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the servers and the history hold, for comparing."""

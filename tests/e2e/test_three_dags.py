@@ -55,6 +55,7 @@ def story(installation):
         told["december corrected"] = place.provide_again(told["december"])
         told["train"] = place.run("train_health_model")
         told["consume"] = place.run("consume_passports")
+        told["page"] = place.linked_page("consume_passports", told["consume"]["run_id"], "negotiate", "Negotiations")
         told["before repetition"] = place.state()
         told["december repeated"] = place.provide_again(told["december"])
         told["consume repeated"] = place.await_announced("consume_passports", told["consume"])
@@ -88,6 +89,11 @@ def test_every_battery_has_a_passport_an_offer_a_contract_a_twin_and_an_entity(s
     assert len(shells) == len(twins) == len(state["offers"]) == len(state["entities"]) == BATTERIES
     assert story["consume"]["negotiate"] == {"agreements": BATTERIES, "refused": 0}
     assert story["consume"]["update"] == {"updated": BATTERIES, "unchanged": 0, "kept_newer": 0}
+
+
+def test_a_task_links_to_the_story_of_its_negotiations(story):
+    assert f"{BATTERIES} assets wanted, {BATTERIES} with an agreement, 0 without a result" in story["page"]
+    assert story["page"].count('href="/battery-pilot/negotiations/') == BATTERIES
 
 
 def test_an_older_month_adds_history_and_leaves_the_current_passports_as_they_were(story):
@@ -135,8 +141,8 @@ def test_what_tasks_hand_on_stays_small(story):
 
 def test_every_written_passport_has_no_errors(story):
     lake = story["folders"].lake / "provider" / "passports"
-    files = [*lake.rglob("*.json"), *lake.rglob("*.aasx")]
-    assert len(files) >= 4 * BATTERIES
+    files = list(lake.rglob("*.aasx"))
+    assert len(files) >= 2 * BATTERIES
     for path in files[:: len(files) // 16]:
         assert [one for one in validate_file(path) if one.severity == "error"] == [], path
 

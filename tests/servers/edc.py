@@ -1,4 +1,4 @@
-"""A pair of real Eclipse Dataspace Connectors for tests: provider and consumer.
+"""Pairs of real Eclipse Dataspace Connectors for tests: provider and consumer, of the reference and of the newest release.
 
 The program is the one that ``docker/edc`` builds for the compose stack, built here with the machine's own Maven and Java.
 """
@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
-import urllib.error
-import urllib.request
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from battery_pilot.stack.ports import HOST, free_ports
-from battery_pilot.stack.processes import alive, start, stop
-from tests.servers.server import ROOT, Server, Unavailable, quiet_environment, run
+from battery_pilot.stack.processes import start, stop
+from tests.servers.server import ROOT, Server, Unavailable, quiet_environment, run, wait_until_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +28,6 @@ API_KEY = "key-of-the-tests"
 PARTIES = {"consumer": {"roles": ["recycler"], "purposes": ["recycling"]}}
 """What the connectors know of the parties."""
 
-START_SECONDS = 90
 VARIABLES = (
     "BATTERY_PILOT_TEST_EDC_PROVIDER_URL",
     "BATTERY_PILOT_TEST_EDC_CONSUMER_URL",
@@ -39,21 +36,31 @@ VARIABLES = (
 )
 
 
-def version() -> str:
+NEWEST = "0.15.1"
+"""The newest release on Maven Central, the one with the management API v4."""
+
+NEWEST_VARIABLES = tuple(name.replace("_EDC_", "_EDC_V4_") for name in VARIABLES)
+
+
+def version(release: str = "") -> str:
     """Return the digest of all that goes into the connector: what changes is built anew."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(release.encode())
     for path in sorted(path for path in [PROJECT / "pom.xml", *(PROJECT / "src").rglob("*")] if path.is_file()):
         digest.update(path.relative_to(PROJECT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def prepare(folder: Path) -> None:
-    """Build the connector into a folder."""
+def prepare(folder: Path, release: str = "") -> None:
+    """Build the connector into a folder.
+
+    :param release: the release of EDC, by default the one of the project.
+    """
     if not shutil.which("java"):
         raise Unavailable("there is no program java on this machine")
     build = folder / "build"
     shutil.copytree(PROJECT, build, ignore=shutil.ignore_patterns("target"))
-    run(["mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "package"], folder=build)
+    chosen = [f"-Dedc.version={release}"] if release else []
+    run(["mvn", "--batch-mode", "--no-transfer-progress", "--quiet", *chosen, "package"], folder=build)
     (build / "target" / "connector.jar").replace(folder / "connector.jar")
     shutil.rmtree(build)
 
@@ -89,7 +96,7 @@ def settings(name: str, ports: dict[str, int]) -> dict[str, str]:
 
 
 @contextmanager
-def running(prepared: Path, state: Path) -> Iterator[dict[str, str]]:
+def running(prepared: Path, state: Path, variables: tuple[str, ...] = VARIABLES) -> Iterator[dict[str, str]]:
     """Run a provider and a consumer on free ports of this machine; they keep everything in memory."""
     numbers = iter(free_ports(2 * len(CONTEXTS)))
     pair = {name: {context: next(numbers) for context in CONTEXTS} for name in ("provider", "consumer")}
@@ -110,10 +117,11 @@ def running(prepared: Path, state: Path) -> Iterator[dict[str, str]]:
             )
             stack.callback(stop, processes[name])
         for name, ports in pair.items():
-            _wait(f"http://{HOST}:{ports['']}/api/check/readiness", processes[name], state / f"{name}.log")
+            url = f"http://{HOST}:{ports['']}/api/check/readiness"
+            wait_until_up("the connector", url, processes[name], state / f"{name}.log")
         yield dict(
             zip(
-                VARIABLES,
+                variables,
                 (
                     f"http://{HOST}:{pair['provider']['management']}",
                     f"http://{HOST}:{pair['consumer']['management']}",
@@ -125,18 +133,11 @@ def running(prepared: Path, state: Path) -> Iterator[dict[str, str]]:
         )
 
 
-def _wait(url: str, process: int, log_file: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
-        try:
-            with opener.open(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError) as error:
-            if not alive(process) or time.monotonic() > deadline:
-                said = log_file.read_text(errors="replace")[-800:]
-                raise Unavailable(f"the connector does not answer: {error}; it said: {said}") from error
-        time.sleep(0.2)
-
-
 SERVER = Server("edc", version(), VARIABLES, prepare, running)
+NEWEST_SERVER = Server(
+    f"edc-{NEWEST}",
+    version(NEWEST),
+    NEWEST_VARIABLES,
+    partial(prepare, release=NEWEST),
+    partial(running, variables=NEWEST_VARIABLES),
+)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from battery_pilot.stack.ports import HOST, free_ports
-from battery_pilot.stack.processes import alive, start, stop
-from tests.servers.server import Server, Unavailable, quiet_environment, run
+from battery_pilot.stack.processes import start, stop
+from tests.servers.server import Server, Unavailable, quiet_environment, run, wait_until_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 VERSION = "1.3.0"
 ARTIFACT = f"de.fraunhofer.iosb.ilt.faaast.service:starter:{VERSION}:jar"
 PACKAGE = "de.fraunhofer.iosb.ilt.faaast.service"
-START_SECONDS = 90
 
 
 def prepare(folder: Path) -> None:
@@ -58,6 +54,18 @@ def configuration(port: int) -> dict[str, object]:
 def running(prepared: Path, state: Path) -> Iterator[dict[str, str]]:
     """Run the server, empty, on a free port."""
     (port,) = free_ports(1)
+    process = launch(prepared, state, port)
+    try:
+        yield {"BATTERY_PILOT_TEST_AAS_URL": f"http://{HOST}:{port}"}
+    finally:
+        stop(process, patience_second=3)  # it does not heed SIGINT
+
+
+def launch(prepared: Path, state: Path, port: int) -> int:
+    """Start the server, empty, and return the id of its process once it answers.
+
+    :raises Unavailable: it does not.
+    """
     (state / "config.json").write_text(json.dumps(configuration(port)))
     java = shutil.which("java") or "java"
     options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -67,26 +75,12 @@ def running(prepared: Path, state: Path) -> Iterator[dict[str, str]]:
         log_file=state / "faaast.log",
         folder=state,
     )
-    url = f"http://{HOST}:{port}"
     try:
-        _wait(f"{url}/api/v3.0/description", process, state / "faaast.log")
-        yield {"BATTERY_PILOT_TEST_AAS_URL": url}
-    finally:
-        stop(process, patience_second=3)  # it does not heed SIGINT
-
-
-def _wait(url: str, process: int, log_file: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
-        try:
-            with opener.open(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError) as error:
-            if not alive(process) or time.monotonic() > deadline:
-                said = log_file.read_text(errors="replace")[-500:]
-                raise Unavailable(f"FA³ST does not answer: {error}; it said: {said}") from error
-        time.sleep(0.2)
+        wait_until_up("FA³ST", f"http://{HOST}:{port}/api/v3.0/description", process, state / "faaast.log")
+    except BaseException:
+        stop(process, patience_second=3)
+        raise
+    return process
 
 
 SERVER = Server("faaast", VERSION, ("BATTERY_PILOT_TEST_AAS_URL",), prepare, running)

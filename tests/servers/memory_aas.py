@@ -42,6 +42,7 @@ class MemoryAas:
         default_factory=lambda: {name: {} for name in ("shells", "submodels", "concept-descriptions")}
     )
     asked: list[tuple[str, str]] = field(default_factory=list)
+    attachments: dict[tuple[str, str], bytes] = field(default_factory=dict)
     address: str = URL
 
     def __post_init__(self) -> None:
@@ -77,7 +78,10 @@ class MemoryAas:
             status = self.fault(method, path, False)
             body: Any = b""
             if status is None:
-                status, body = self._do(method, path, json)
+                if path.endswith("/attachment"):
+                    status, body = self._attach(path, b"".join(options["data"]))
+                else:
+                    status, body = self._do(method, path, json)
                 self.fault(method, path, True)
         answer = Answer(method, URL + path, status, CaseInsensitiveDict(), _bytes(body))
         if not 200 <= status < 300:
@@ -99,6 +103,7 @@ class MemoryAas:
         if method == "PUT":
             known = identifier in documents
             if known or self.put_creates:
+                self.attachments = {key: one for key, one in self.attachments.items() if key[0] != identifier}
                 documents[identifier] = self.rewrite(_copy(body))
             return (204 if known else 201 if self.put_creates else 404), b""
         if identifier not in documents:
@@ -107,6 +112,17 @@ class MemoryAas:
             del documents[identifier]
             return 204, b""
         return 200, documents[identifier]
+
+    def _attach(self, path: str, form: bytes) -> tuple[int, Any]:
+        """Keep a file as BaSyx does: under a name of its own, until the submodel is replaced."""
+        identifier, at = _decoded(path.split("/")[2]), unquote(path.split("/")[4])
+        element = _at(self.documents["submodels"].get(identifier), at)
+        if element is None:
+            return 404, b""
+        head, _, rest = form.partition(b"\r\n\r\n")[2].partition(b"\r\n\r\n")
+        element["value"] = "/tmp/kept-" + head.partition(b"\r\n")[0].decode()
+        self.attachments[identifier, at] = rest.rpartition(b"\r\n--")[0]
+        return 204, b""
 
     def _post(self, documents: dict[str, Any], body: Any) -> tuple[int, Any]:
         if body["id"] in documents:

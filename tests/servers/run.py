@@ -21,7 +21,7 @@ from tests.servers.server import Server, Unavailable, prepared
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-SERVERS = (mongod.SERVER, edc.SERVER, faaast.SERVER)
+SERVERS = (mongod.SERVER, edc.SERVER, edc.NEWEST_SERVER, faaast.SERVER)
 
 
 def servers_are_required(environment: Mapping[str, str] = os.environ) -> bool:

@@ -6,10 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
+
+from battery_pilot.stack.processes import alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +88,26 @@ def run(command: Sequence[str | Path], *, folder: Path | None = None) -> str:
     if answer.returncode:
         raise Unavailable(f"{name} failed: {(answer.stderr or answer.stdout).strip()[-500:]}")
     return answer.stdout
+
+
+def wait_until_up(name: str, url: str, process: int, log_file: Path, patience_seconds: float = 90) -> None:
+    """Wait until an address answers.
+
+    :param name: the server in words.
+    :param process: its process id; once that has ended, nobody waits any longer.
+    :raises Unavailable: it does not come up; with the end of what it said.
+    """
+    deadline = time.monotonic() + patience_seconds
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            with opener.open(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError) as error:
+            if not alive(process) or time.monotonic() > deadline:
+                said = log_file.read_text(errors="replace")[-800:]
+                raise Unavailable(f"{name} does not answer: {error}; it said: {said}") from error
+        time.sleep(0.2)
 
 
 def quiet_environment() -> dict[str, str]:

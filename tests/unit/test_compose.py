@@ -14,7 +14,7 @@ import yaml
 
 from battery_pilot import settings
 from battery_pilot.lake import Lake
-from battery_pilot.pipeline.release import outbox
+from battery_pilot.pipeline.offers import outbox
 from battery_pilot.stack.runtime import POOLS
 
 ROOT = Path(__file__).resolve().parents[2]
